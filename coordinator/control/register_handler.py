@@ -1,0 +1,29 @@
+"""POST /machine/register."""
+
+from __future__ import annotations
+
+from coordinator.control.h2_server import Request, ResponseStream
+from coordinator.control.router import answer_json
+from coordinator.services.registration import RegistrationService
+from coordinator.tailcfg.capver import MINIMUM
+from coordinator.tailcfg.codec import decode, encode
+from coordinator.tailcfg.register import RegisterRequest, RegisterResponse
+
+_NOBODY = {"ID": 0, "DisplayName": "", "LoginName": ""}
+
+
+class RegisterHandler:
+    """Decodes, asks the service, encodes."""
+
+    def __init__(self, registration: RegistrationService) -> None:
+        self._registration = registration
+
+    async def __call__(self, request: Request, stream: ResponseStream) -> None:
+        """Answer one RegisterRequest; held open while a person decides."""
+        document = decode(await request.body(), RegisterRequest)
+        if document.version < MINIMUM:
+            text = "this client is too old for this server: update Tailscale to 1.80 or newer"
+            response = RegisterResponse(user=_NOBODY, login=_NOBODY, error=text)
+        else:
+            response = await self._registration.register(request.peer.machine_key, document)
+        await answer_json(stream, encode(response))

@@ -1,0 +1,165 @@
+"""What a client has not heard yet: the difference of two states.
+
+removed = sent - visible; new = visible - sent; changed = (changed since the session's seq) and sent. Nothing
+is queued and nothing is merged, so a slow reader skips states. Messages that are the same for many viewers
+are made once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from acl import PeerView
+from coordinator.netmap.peers import patch_mask, self_json
+from coordinator.netmap.session import SessionState
+from coordinator.netmap.user_profiles import owners
+from coordinator.netmap.world import World
+from coordinator.tailcfg.framing import message
+from coordinator.tailnet.bits import from_indices, indices
+from coordinator.tailnet.nodes import NodeID
+from coordinator.tailnet.snapshot import NodeRecord
+
+
+class SessionLostError(Exception):
+    """The session is too old, or its node is gone: end the stream, the client comes back for a full map."""
+
+
+@dataclass(slots=True)
+class _Peers:
+    removed: list[NodeID]
+    full: list[int]
+    patches: list[tuple[int, int]]
+    views: dict[int, PeerView]
+
+
+def next_message(world: World, state: SessionState) -> tuple[bytes | None, SessionState]:
+    """The next message for a session, framed, and the session's state once it was sent.
+
+    Returns:
+        (None, state) when there is nothing to tell; the state still has to be kept, its `seq` moved on.
+
+    Raises:
+        SessionLostError: no difference can be told any more.
+    """
+    snapshot = world.snapshot
+    viewer = snapshot.records.get(state.index)
+    if viewer is None or viewer.node.id != state.node_id:
+        raise SessionLostError("the node is gone")
+    changed = world.log.since(state.seq)
+    if changed is None:
+        raise SessionLostError("the session is older than the change log")
+
+    visible = world.visible(viewer)
+    peers = _compare_peers(world, state, viewer, visible, changed)
+    rules = () if viewer.expired else world.policy.filter_rules(state.node_id)
+    ssh = () if viewer.expired else world.policy.ssh_rules(state.node_id)
+    self_view = world.policy.self_view(state.node_id)
+    known = state.profiles if snapshot.users_seq <= state.seq else frozenset()
+    profiles: tuple[int, ...] = ()
+    if peers.full or not known:
+        profiles = tuple(owner for owner in owners(snapshot, visible) if owner not in known)
+
+    tell_self = viewer.self_seq > state.seq or self_view != state.self_view
+    tell_rules = rules is not state.rules and rules != state.rules
+    tell_ssh = ssh is not state.ssh and ssh != state.ssh
+    new_state = replace(
+        state,
+        seq=snapshot.seq,
+        sent=visible,
+        views=peers.views,
+        profiles=known.union(profiles),
+        rules=rules,
+        ssh=ssh,
+        self_view=self_view,
+        special_seq=world.special_seq,
+    )
+    if not (peers.removed or peers.full or peers.patches or profiles or tell_self or tell_rules or tell_ssh):
+        return None, new_state
+
+    def make() -> bytes:
+        parts: list[bytes] = []
+        if tell_self:
+            parts.append(b'"Node":' + self_json(world.config, viewer, self_view))
+        if peers.removed:
+            parts.append(b'"PeersRemoved":[' + ",".join(map(str, peers.removed)).encode() + b"]")
+        if peers.full:
+            parts.append(b'"PeersChanged":[' + b",".join(_full(world, peers)) + b"]")
+        if peers.patches:
+            encoded = [world.fragments.patch(snapshot.records[index], mask) for index, mask in peers.patches]
+            parts.append(b'"PeersChangedPatch":[' + b",".join(encoded) + b"]")
+        if profiles:
+            parts.append(b'"UserProfiles":' + world.fragments.profiles(snapshot, profiles))
+        if tell_rules:
+            parts.append(b'"PacketFilters":' + world.fragments.rules(rules))
+        if tell_ssh:
+            parts.append(b'"SSHPolicy":' + world.fragments.ssh(ssh))
+        return message(b"{" + b",".join(parts) + b"}")
+
+    if tell_self or peers.views:
+        return make(), new_state
+    key = (
+        tuple(peers.removed),
+        tuple(peers.full),
+        tuple(peers.patches),
+        profiles,
+        rules if tell_rules else None,
+        ssh if tell_ssh else None,
+    )
+    return world.fragments.deltas.get(key, make), new_state
+
+
+def _compare_peers(
+    world: World, state: SessionState, viewer: NodeRecord, visible: int, changed: int
+) -> _Peers:
+    records = world.snapshot.records
+    sent = state.sent
+    removed: list[NodeID] = []
+    gone = sent & ~visible
+    for removal in world.log.removals_since(state.seq):
+        bit = 1 << removal.index
+        if sent & bit:
+            # Only the first holder since the session's seq is the one the client knows.
+            removed.append(removal.node_id)
+            sent &= ~bit
+            gone &= ~bit
+    removed += [records[index].node.id for index in indices(gone)]
+
+    full: list[int] = indices(visible & ~sent)
+    patches: list[tuple[int, int]] = []
+    kept = visible & sent
+    for index in indices(kept & changed):
+        record = records[index]
+        if record.full_seq > state.seq:
+            full.append(index)
+        else:
+            mask = patch_mask(record, state.seq)
+            if mask:
+                patches.append((index, mask))
+    views = _compare_views(world, state, viewer, visible, kept, full)
+    return _Peers(sorted(removed), sorted(full), patches, views)
+
+
+def _compare_views(
+    world: World, state: SessionState, viewer: NodeRecord, visible: int, kept: int, full: list[int]
+) -> dict[int, PeerView]:
+    """Views of the special peers now; those that differ from what was told join `full`."""
+    special = visible & world.special(viewer)
+    if not special and not state.views:
+        return {}
+    if world.special_seq <= state.special_seq and not full:
+        return dict(state.views)
+    views = {index: world.view(viewer, world.snapshot.records[index]) for index in indices(special)}
+    known = set(full)
+    for index in indices(kept & (special | from_indices(state.views))):
+        if index not in known and views.get(index) != state.views.get(index):
+            full.append(index)
+    return views
+
+
+def _full(world: World, peers: _Peers) -> list[bytes]:
+    encoded = []
+    for index in peers.full:
+        record = world.snapshot.records[index]
+        view = peers.views.get(index) or world.default_view(record)
+        encoded.append(world.fragments.peer(record, view))
+    return encoded

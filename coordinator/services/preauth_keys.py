@@ -1,0 +1,110 @@
+"""Pre-auth keys: create, list, expire, delete."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from coordinator.services.tags import validated_tags
+from coordinator.services.tailnet import Tailnet
+from coordinator.tailnet.actors import Actor
+from coordinator.tailnet.directory import Directory
+from coordinator.tailnet.errors import InvalidError
+from coordinator.tailnet.preauth_keys import PreAuthKey, hash_secret, new_secret, split_key
+from coordinator.tailnet.users import UserID
+
+SECRET_BYTES = 38
+
+
+class PreAuthKeyService:
+    """Verbs on pre-auth keys."""
+
+    def __init__(self, tailnet: Tailnet, random_bytes: Callable[[int], bytes]) -> None:
+        self._tailnet = tailnet
+        self._random_bytes = random_bytes
+
+    def list(self, user: int | None = None) -> list[PreAuthKey]:
+        """All keys, or those of one user, by id."""
+        keys = self._tailnet.snapshot.preauth_keys.values()
+        return sorted((key for key in keys if user is None or key.user_id == user), key=lambda key: key.id)
+
+    async def create(
+        self,
+        *,
+        user_id: int | None,
+        tags: Sequence[str] = (),
+        reusable: bool = False,
+        ephemeral: bool = False,
+        expiration: datetime | None,
+        actor: Actor,
+    ) -> tuple[PreAuthKey, str]:
+        """Create a key.
+
+        Args:
+            user_id: Whose nodes it makes; may be None when there are tags.
+            tags: Tags of the nodes it makes; each has to be in the policy.
+            reusable: Whether more than one machine may use it.
+            ephemeral: Whether its nodes vanish when they leave.
+            expiration: When it stops admitting machines; None for never.
+            actor: Who asks.
+
+        Returns:
+            (key, its text, which is never shown again).
+        """
+        now = self._tailnet.clock()
+        if user_id is None and not tags:
+            raise InvalidError("a pre-auth key needs a user or tags: give --user or --tags")
+        if expiration is not None and expiration <= now:
+            raise InvalidError(f"the expiration {expiration.isoformat()} has passed already")
+        wanted = validated_tags(self._tailnet.world.policy, tags)
+        text, prefix = new_secret(self._random_bytes(SECRET_BYTES))
+        secret = split_key(text)[1]
+
+        def command(directory: Directory) -> PreAuthKey:
+            if user_id is not None:
+                directory.user(UserID(user_id))
+            key = PreAuthKey(
+                id=directory.next_id("preauth_keys"),
+                prefix=prefix,
+                hash=hash_secret(prefix, secret),
+                user_id=None if user_id is None else UserID(user_id),
+                tags=wanted,
+                reusable=reusable,
+                ephemeral=ephemeral,
+                expiration=expiration,
+                created_at=now,
+            )
+            directory.put_preauth_key(key)
+            directory.audit(
+                now,
+                actor,
+                "preauthkey.create",
+                f"preauthkey:{key.id}",
+                {"user": user_id, "tags": list(wanted), "reusable": reusable, "ephemeral": ephemeral},
+            )
+            return key
+
+        return await self._tailnet.execute(command), text
+
+    async def expire(self, key_id: int, *, actor: Actor) -> None:
+        """Stop a key from admitting machines; nodes that joined with it stay."""
+
+        def command(directory: Directory) -> None:
+            key = directory.preauth_key(key_id)
+            now = self._tailnet.clock()
+            if key.expiration is None or key.expiration > now:
+                directory.put_preauth_key(replace(key, expiration=now, revoked=True))
+            directory.audit(now, actor, "preauthkey.expire", f"preauthkey:{key_id}")
+
+        await self._tailnet.execute(command)
+
+    async def delete(self, key_id: int, *, actor: Actor) -> None:
+        """Remove a key; nodes that joined with it stay."""
+
+        def command(directory: Directory) -> None:
+            directory.delete_preauth_key(key_id)
+            now = self._tailnet.clock()
+            directory.audit(now, actor, "preauthkey.delete", f"preauthkey:{key_id}")
+
+        await self._tailnet.execute(command)

@@ -1,0 +1,275 @@
+"""Turns changes into the next snapshot, and says whom they concern.
+
+Everything here runs between awaits: readers see the state before or the state after, never between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from heapq import heappop, heappush
+
+from acl import Policy
+from coordinator.netmap.world import World
+from coordinator.tailnet.bits import indices
+from coordinator.tailnet.facts import node_fact, tailnet_facts
+from coordinator.tailnet.nodes import Node, NodeID
+from coordinator.tailnet.preauth_keys import PreAuthKey
+from coordinator.tailnet.snapshot import NodeRecord, Snapshot, advance, shown_user
+from coordinator.tailnet.state import ChangeSet
+from coordinator.tailnet.users import User, UserID
+
+
+class Publisher:
+    """Owner of the `World`; the only code that replaces its snapshot."""
+
+    def __init__(self, world: World, *, associated_domains: Iterable[str], auto_updates: bool) -> None:
+        self.world = world
+        self._associated_domains = tuple(associated_domains)
+        self._auto_updates = auto_updates
+        self._free: list[int] = []
+        self._next_index = 0
+
+    def apply(self, changes: ChangeSet) -> int:
+        """Publish a committed batch.
+
+        Returns:
+            Bit set of the node indices that may have something new to be told.
+        """
+        old = self.world.snapshot
+        users = _changed(old.users, changes.put_users, changes.delete_users)
+        keys: Mapping[int, PreAuthKey] = _changed(
+            old.preauth_keys, changes.put_preauth_keys, changes.delete_preauth_keys
+        )
+        base = replace(
+            old,
+            seq=old.seq + 1,
+            users=users,
+            users_seq=old.users_seq if users is old.users else old.seq + 1,
+            preauth_keys=keys,
+        )
+        affected = 0
+        if users is not old.users:
+            affected |= self._users_changed(users, base.seq)
+        return affected | self._nodes_changed(base, changes.put_nodes.values(), changes.delete_nodes)
+
+    def update(self, nodes: Iterable[Node]) -> int:
+        """Publish volatile changes of existing nodes; returns whom they concern."""
+        old = self.world.snapshot
+        return self._nodes_changed(replace(old, seq=old.seq + 1), nodes, ())
+
+    def expire(self, expired: Iterable[NodeID]) -> int:
+        """Publish that the keys of these nodes are past their expiry."""
+        return self._nodes_changed(
+            replace(self.world.snapshot, seq=self.world.snapshot.seq + 1), (), (), set(expired)
+        )
+
+    def replace_policy(self, policy: Policy | None) -> int:
+        """Put another policy in force; returns whom it concerns."""
+        world, old = self.world, self.world.snapshot
+        seq = old.seq + 1
+        before = {index: world.default_view(record) for index, record in old.records.items()}
+        affected = world.policy.replace_policy(policy)
+        world.special_seq = seq
+        world.fragments.policy_changed()
+        records = dict(old.records)
+        changed = 0
+        for index, record in old.records.items():
+            if world.default_view(record) != before[index]:
+                records[index] = replace(record, full_seq=seq, self_seq=seq)
+                changed |= 1 << index
+        world.snapshot = replace(old, seq=seq, records=records)
+        world.log.changed(seq, changed)
+        world.fragments.touch(seq, changed)
+        return affected | self._viewers_of(changed)
+
+    def _users_changed(self, users: Mapping[UserID, User], seq: int) -> int:
+        facts = tailnet_facts(
+            users.values(),
+            domain=self.world.config.domain,
+            associated_domains=self._associated_domains,
+            auto_updates=self._auto_updates,
+        )
+        self.world.special_seq = seq
+        affected = self.world.policy.replace_facts(facts)
+        # A profile may be shown to anyone: everybody compares.
+        return affected | sum(1 << index for index in self.world.snapshot.records)
+
+    def _nodes_changed(
+        self,
+        base: Snapshot,
+        puts: Iterable[Node],
+        deletes: Iterable[NodeID],
+        expired: set[NodeID] | frozenset[NodeID] = frozenset(),
+    ) -> int:
+        world = self.world
+        draft = _Draft(base)
+        affected = 0
+        for node_id in deletes:
+            affected |= self._remove(draft, node_id)
+        for node in puts:
+            affected |= self._put(draft, node, expired=False)
+        for node_id in expired:
+            record = draft.record(node_id)
+            if record is not None and not record.expired:
+                affected |= self._put(draft, record.node, expired=True)
+        world.snapshot = draft.snapshot()
+        world.log.changed(base.seq, draft.changed)
+        world.fragments.touch(base.seq, draft.changed | draft.vacated)
+        return affected | self._viewers_of(draft.changed)
+
+    def _viewers_of(self, changed: int) -> int:
+        """Visibility is symmetric: whom a node sees, sees the node; also when one of them is expired."""
+        viewers = changed
+        for index in indices(changed):
+            viewers |= self.world.policy.peers(self.world.snapshot.records[index].node.id)
+        return viewers
+
+    def _remove(self, draft: _Draft, node_id: NodeID) -> int:
+        index = draft.index_of.get(node_id)
+        if index is None:
+            return 0
+        bit = 1 << index
+        affected = self.world.policy.peers(node_id) | bit
+        affected |= self.world.policy.remove(node_id)
+        record = draft.forget(index)
+        self.world.log.removed(draft.base.seq, index, node_id)
+        self.world.fragments.forget(index)
+        heappush(self._free, index)
+        if record.node.approved_routes:
+            self.world.special_seq = draft.base.seq
+        return affected
+
+    def _put(self, draft: _Draft, node: Node, *, expired: bool) -> int:
+        seq = draft.base.seq
+        old = draft.record(node.id)
+        if old is None:
+            index = heappop(self._free) if self._free else self._grow()
+            record = NodeRecord(
+                node=node,
+                index=index,
+                full_seq=seq,
+                endpoints_seq=seq,
+                derp_seq=seq,
+                presence_seq=seq,
+                expiry_seq=seq,
+                self_seq=seq,
+            )
+            draft.put(record, changed=record.announced)
+            if node.approved_routes:
+                self.world.special_seq = seq
+            return self.world.policy.upsert(node_fact(node, index)) | 1 << index
+        # A later expiry, or a new key, brings an expired node back.
+        stays = old.expired and (node.expiry, node.node_key) == (old.node.expiry, old.node.node_key)
+        record = advance(old, node, expired=expired or stays, seq=seq)
+        if record is old:
+            return 0
+        heard = (
+            max(
+                record.full_seq,
+                record.endpoints_seq,
+                record.derp_seq,
+                record.presence_seq,
+                record.expiry_seq,
+            )
+            == seq
+        )
+        draft.put(record, changed=heard and record.announced)
+        affected = 1 << record.index if record.self_seq == seq else 0
+        facts = node_fact(node, record.index)
+        if facts != node_fact(old.node, record.index):
+            if node.approved_routes or old.node.approved_routes:
+                self.world.special_seq = seq
+            affected |= self.world.policy.upsert(facts)
+        return affected
+
+    def _grow(self) -> int:
+        self._next_index += 1
+        return self._next_index - 1
+
+
+class _Draft:
+    """The next snapshot while it is being made; copies only the maps that change."""
+
+    def __init__(self, base: Snapshot) -> None:
+        self.base = base
+        self.records = dict(base.records)
+        self.index_of = base.index_of
+        self.by_node_key = base.by_node_key
+        self.owner_bits = base.owner_bits
+        self.announced = base.announced
+        self.changed = 0
+        self.vacated = 0
+        self._owned = False
+
+    def record(self, node_id: NodeID) -> NodeRecord | None:
+        index = self.index_of.get(node_id)
+        return None if index is None else self.records[index]
+
+    def put(self, record: NodeRecord, *, changed: bool) -> None:
+        node, bit = record.node, 1 << record.index
+        old = self.records.get(record.index)
+        if old is None or old.node.node_key != node.node_key or shown_user(old.node) != shown_user(node):
+            self._own()
+            if old is not None:
+                del self._by_node_key[old.node.node_key]
+                self._disown(old)
+            self._index_of[node.id] = record.index
+            self._by_node_key[node.node_key] = record.index
+            owner = shown_user(node)
+            self._owner_bits[owner] = self._owner_bits.get(owner, 0) | bit
+        self.records[record.index] = record
+        if record.announced:
+            self.announced |= bit
+        if changed:
+            self.changed |= bit
+
+    def forget(self, index: int) -> NodeRecord:
+        record = self.records.pop(index)
+        self._own()
+        del self._index_of[record.node.id]
+        del self._by_node_key[record.node.node_key]
+        self._disown(record)
+        self.announced &= ~(1 << index)
+        self.changed &= ~(1 << index)
+        self.vacated |= 1 << index
+        return record
+
+    def snapshot(self) -> Snapshot:
+        return replace(
+            self.base,
+            records=self.records,
+            index_of=self.index_of,
+            by_node_key=self.by_node_key,
+            owner_bits=self.owner_bits,
+            announced=self.announced,
+        )
+
+    def _own(self) -> None:
+        if self._owned:
+            return
+        self._owned = True
+        self.index_of = self._index_of = dict(self.index_of)
+        self.by_node_key = self._by_node_key = dict(self.by_node_key)
+        self.owner_bits = self._owner_bits = dict(self.owner_bits)
+
+    def _disown(self, record: NodeRecord) -> None:
+        owner = shown_user(record.node)
+        bits = self._owner_bits[owner] & ~(1 << record.index)
+        if bits:
+            self._owner_bits[owner] = bits
+        else:
+            del self._owner_bits[owner]
+
+
+def _changed(
+    old: Mapping[object, object], puts: Mapping[object, object], deletes: Iterable[object]
+) -> object:
+    deletes = tuple(deletes)
+    if not puts and not deletes:
+        return old
+    merged = dict(old)
+    for key in deletes:
+        merged.pop(key, None)
+    merged.update(puts)
+    return merged

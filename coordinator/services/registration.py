@@ -1,0 +1,367 @@
+"""Carries out what the registration table decides.
+
+Deciding is repeated inside the writer, where nothing can change any more; a request that changes nothing is
+answered from the snapshot and costs no transaction.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import structlog
+
+from coordinator.services.login import PendingLogins
+from coordinator.services.tailnet import Tailnet
+from coordinator.tailcfg.codec import parse_go_time
+from coordinator.tailcfg.errors import WireError
+from coordinator.tailcfg.hostinfo import hostname, request_tags
+from coordinator.tailcfg.keys import (
+    MachineKey,
+    NetworkLockKey,
+    NodeKey,
+    is_zero,
+    parse_network_lock_key,
+    parse_node_key,
+)
+from coordinator.tailcfg.register import RegisterRequest, RegisterResponse
+from coordinator.tailnet.actors import Actor
+from coordinator.tailnet.addresses import Address, Prefixes, next_free
+from coordinator.tailnet.directory import Directory
+from coordinator.tailnet.errors import CoordinatorError, UnauthenticatedError
+from coordinator.tailnet.names import label_from_hostname, unique_label
+from coordinator.tailnet.nodes import REGISTERED_BY_AUTH_KEY, REGISTERED_BY_CLI, Node, NodeID
+from coordinator.tailnet.preauth_keys import PreAuthKey, matches, split_key
+from coordinator.tailnet.registration import (
+    Attempt,
+    Confirm,
+    Join,
+    Login,
+    Logout,
+    Outcome,
+    Refuse,
+    RenewKey,
+    Shorten,
+    decide,
+)
+from coordinator.tailnet.users import TAGGED_DEVICES_LOGIN, TAGGED_DEVICES_USER_ID, UserID
+from coordinator.telemetry.metrics import METRICS
+
+log = structlog.get_logger(__name__)
+
+UNKNOWN_KEY = "the auth key is not known to this server; copy the whole text, or ask for a new one"
+_NOBODY = {"ID": 0, "DisplayName": "", "LoginName": ""}
+
+
+class RandomOffset(Protocol):
+    """Where random address allocation starts; a number below the given size."""
+
+    def __call__(self, size: int) -> int:
+        """Draw."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistrationSettings:
+    """What the configuration says about new nodes.
+
+    `key_lifetime` None: keys of untagged nodes never expire.
+    """
+
+    prefixes: Prefixes
+    key_lifetime: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Parsed:
+    """A RegisterRequest after its texts were checked."""
+
+    machine_key: MachineKey
+    node_key: NodeKey
+    old_node_key: NodeKey | None
+    network_lock_key: NetworkLockKey | None
+    wish: datetime | None
+    auth_key: str
+    request: RegisterRequest
+
+
+class RegistrationService:
+    """Answers RegisterRequests."""
+
+    def __init__(
+        self,
+        tailnet: Tailnet,
+        logins: PendingLogins,
+        settings: RegistrationSettings,
+        random_offset: RandomOffset,
+    ) -> None:
+        self._tailnet = tailnet
+        self._logins = logins
+        self._settings = settings
+        self._random_offset = random_offset
+
+    async def register(self, machine_key: MachineKey, request: RegisterRequest) -> RegisterResponse:
+        """Decide, make it durable, answer.
+
+        Args:
+            machine_key: Proven by the Noise session.
+            request: As decoded.
+
+        Returns:
+            The response, also for refusals (in `error`).
+
+        Raises:
+            WireError: a key or a time in it is malformed.
+            UnavailableError: try again later; the client does so by itself.
+        """
+        parsed = _parse(machine_key, request)
+        if request.followup and not (parsed.wish and parsed.wish <= self._tailnet.clock()):
+            await self._logins.wait(request.followup, machine_key, parsed.node_key)
+        outcome = self._decide_from_snapshot(parsed)
+        if outcome is None:
+            outcome = await self._tailnet.execute(lambda directory: self._carry_out(parsed, directory))
+        METRICS.registrations.labels(outcome=type(outcome).__name__.lower()).inc()
+        return self._answer(parsed, outcome)
+
+    async def approve(self, login_id: str, user_id: UserID, *, actor: Actor) -> Node:
+        """A person approved a pending login: admit the machine for a user.
+
+        Raises:
+            NotFoundError: no such pending login (they last 15 minutes), or no such user.
+        """
+        pending = self._logins.get(login_id)
+        parsed = _parse(pending.machine_key, pending.request)
+
+        def command(directory: Directory) -> Node:
+            directory.user(user_id)
+            attempt = self._attempt(parsed, directory)
+            siblings = [node for node in attempt.siblings if node.user_id == user_id and not node.tags]
+            join = Join(
+                user_id=user_id,
+                tags=(),
+                ephemeral=parsed.request.ephemeral,
+                key=None,
+                former=siblings[-1] if siblings else None,
+            )
+            node = self._join(parsed, join, directory)
+            directory.audit(
+                self._tailnet.clock(), actor, "node.approve", f"node:{node.id}", {"user": user_id}
+            )
+            return node
+
+        node = await self._tailnet.execute(command)
+        self._logins.approved(login_id)
+        return node
+
+    # deciding
+
+    def _decide_from_snapshot(self, parsed: _Parsed) -> Outcome | None:
+        """What needs no transaction: nodes that are in, and machines without a key. None for the rest."""
+        record = self._tailnet.snapshot.record_by_key(parsed.node_key)
+        if record is None and parsed.auth_key:
+            return None
+        outcome = decide(
+            Attempt(
+                now=self._tailnet.clock(),
+                machine_key=parsed.machine_key,
+                node_key=parsed.node_key,
+                wish=parsed.wish,
+                node=record.node if record else None,
+            )
+        )
+        changes = isinstance(outcome, Shorten) or (isinstance(outcome, Logout) and outcome.node is not None)
+        return None if changes else outcome
+
+    def _attempt(self, parsed: _Parsed, directory: Directory) -> Attempt:
+        tags = request_tags(parsed.request.hostinfo or {})
+        key, problem = self._find_key(parsed.auth_key, directory)
+        return Attempt(
+            now=self._tailnet.clock(),
+            machine_key=parsed.machine_key,
+            node_key=parsed.node_key,
+            wish=parsed.wish,
+            key=key,
+            key_problem=problem,
+            ephemeral=parsed.request.ephemeral,
+            request_tags=tags,
+            tags_refused=self._refused_tags(tags, key),
+            node=directory.node_by_key(parsed.node_key),
+            previous=directory.node_by_key(parsed.old_node_key) if parsed.old_node_key else None,
+            siblings=directory.nodes_of_machine(parsed.machine_key),
+        )
+
+    def _find_key(self, text: str, directory: Directory) -> tuple[PreAuthKey | None, str | None]:
+        if not text:
+            return None, None
+        try:
+            prefix, secret = split_key(text)
+        except UnauthenticatedError as error:
+            return None, error.message
+        key = directory.preauth_key_by_prefix(prefix)
+        if key is None or not matches(key, secret):
+            return None, UNKNOWN_KEY
+        return key, None
+
+    def _refused_tags(self, tags: tuple[str, ...], key: PreAuthKey | None) -> tuple[str, ...]:
+        if key is None:
+            return ()
+        policy = self._tailnet.world.policy
+        return tuple(
+            tag for tag in tags if tag not in key.tags and not policy.tag_allowed(tag, key.user_id, key.tags)
+        )
+
+    # carrying out
+
+    def _carry_out(self, parsed: _Parsed, directory: Directory) -> Outcome:
+        outcome = decide(self._attempt(parsed, directory))
+        now = self._tailnet.clock()
+        match outcome:
+            case Shorten(node, expiry):
+                outcome = Confirm(replace(node, expiry=expiry))
+                directory.put_node(outcome.node)
+            case Logout(node) if node is not None:
+                actor = Actor(kind="node", name=str(node.id))
+                if node.ephemeral:
+                    directory.delete_node(node.id)
+                    directory.audit(now, actor, "node.delete", f"node:{node.id}", {"reason": "logout"})
+                else:
+                    directory.put_node(replace(node, expiry=now))
+                    directory.audit(now, actor, "node.logout", f"node:{node.id}")
+            case Join():
+                node = self._join(parsed, outcome, directory)
+                key = outcome.key
+                if key is not None and not key.used:
+                    directory.put_preauth_key(replace(key, used=True))
+                verb = "node.create" if outcome.former is None else "node.reauthenticate"
+                directory.audit(
+                    now,
+                    Actor(kind="node", name=str(node.id)),
+                    verb,
+                    f"node:{node.id}",
+                    {"auth_key": key.id if key else None, "given_name": node.given_name},
+                )
+                outcome = Confirm(node)
+        return outcome
+
+    def _join(self, parsed: _Parsed, join: Join, directory: Directory) -> Node:
+        now = self._tailnet.clock()
+        hostinfo = parsed.request.hostinfo or {}
+        name = hostname(hostinfo)
+        expiry = None if join.tags else self._expiry(now, parsed.wish)
+        if join.former is not None:
+            node = replace(
+                join.former,
+                node_key=parsed.node_key,
+                network_lock_key=parsed.network_lock_key,
+                user_id=join.user_id,
+                tags=join.tags,
+                hostname=name or join.former.hostname,
+                ephemeral=join.ephemeral,
+                expiry=expiry,
+                auth_key_id=join.key.id if join.key else join.former.auth_key_id,
+                hostinfo=hostinfo or join.former.hostinfo,
+                cap_version=parsed.request.version or join.former.cap_version,
+            )
+        else:
+            v4, v6 = self._allocate(directory)
+            node = Node(
+                id=NodeID(directory.next_id("nodes")),
+                machine_key=parsed.machine_key,
+                node_key=parsed.node_key,
+                network_lock_key=parsed.network_lock_key,
+                user_id=join.user_id,
+                tags=join.tags,
+                hostname=name,
+                given_name=unique_label(label_from_hostname(name), directory.name_taken),
+                ipv4=v4,
+                ipv6=v6,
+                register_method=REGISTERED_BY_AUTH_KEY if join.key else REGISTERED_BY_CLI,
+                auth_key_id=join.key.id if join.key else None,
+                ephemeral=join.ephemeral,
+                expiry=expiry,
+                created_at=now,
+                hostinfo=hostinfo,
+                cap_version=parsed.request.version,
+                last_seen=now,
+            )
+        directory.put_node(node)
+        return node
+
+    def _expiry(self, now: datetime, wish: datetime | None) -> datetime | None:
+        lifetime = self._settings.key_lifetime
+        limit = now + lifetime if lifetime else None
+        if wish is None or limit is None:
+            return wish or limit
+        return min(wish, limit)
+
+    def _allocate(self, directory: Directory) -> tuple[Address | None, Address | None]:
+        prefixes = self._settings.prefixes
+        addresses: list[Address | None] = []
+        for network, counter in ((prefixes.v4, "ipv4_offset"), (prefixes.v6, "ipv6_offset")):
+            if network is None:
+                addresses.append(None)
+                continue
+            start = (
+                self._random_offset(network.num_addresses)
+                if prefixes.random
+                else max(directory.counter(counter), 1)
+            )
+            address, behind = next_free(network, start, directory.address_taken)
+            if not prefixes.random:
+                directory.set_counter(counter, behind)
+            addresses.append(address)
+        return addresses[0], addresses[1]
+
+    # answering
+
+    def _answer(self, parsed: _Parsed, outcome: Outcome) -> RegisterResponse:
+        match outcome:
+            case Confirm(node):
+                user, login = self._identity(node)
+                return RegisterResponse(user=user, login=login, machine_authorized=True)
+            case RenewKey(node):
+                user, login = self._identity(node)
+                return RegisterResponse(
+                    user=user, login=login, machine_authorized=True, node_key_expired=True
+                )
+            case Logout():
+                return RegisterResponse(user=_NOBODY, login=_NOBODY, node_key_expired=True)
+            case Login():
+                url = self._logins.begin(parsed.machine_key, parsed.node_key, parsed.request)
+                return RegisterResponse(user=_NOBODY, login=_NOBODY, auth_url=url)
+            case Refuse(message):
+                log.info("registration refused", reason=message)
+                return RegisterResponse(user=_NOBODY, login=_NOBODY, error=message)
+            case _:
+                raise CoordinatorError("registration was decided but not carried out")
+
+    def _identity(self, node: Node) -> tuple[dict[str, object], dict[str, object]]:
+        """User and Login of a response; both always filled, or the client does not save its profile."""
+        if node.tags or node.user_id is None:
+            user_id, login_name, display = TAGGED_DEVICES_USER_ID, TAGGED_DEVICES_LOGIN, "Tagged Devices"
+        else:
+            user = self._tailnet.snapshot.users.get(node.user_id)
+            user_id = node.user_id
+            login_name = user.login if user else f"user-{user_id}"
+            display = (user.display_name or user.name) if user else login_name
+        return (
+            {"ID": user_id, "DisplayName": display},
+            {"ID": user_id, "Provider": "", "LoginName": login_name, "DisplayName": display},
+        )
+
+
+def _parse(machine_key: MachineKey, request: RegisterRequest) -> _Parsed:
+    node_key = parse_node_key(request.node_key)
+    if is_zero(node_key):
+        raise WireError("NodeKey is the zero key")
+    old = parse_node_key(request.old_node_key) if request.old_node_key else None
+    lock = parse_network_lock_key(request.network_lock_key) if request.network_lock_key else None
+    return _Parsed(
+        machine_key=machine_key,
+        node_key=node_key,
+        old_node_key=old if old is not None and not is_zero(old) else None,
+        network_lock_key=lock if lock is not None and not is_zero(lock) else None,
+        wish=parse_go_time(request.expiry),
+        auth_key=request.auth.auth_key.strip() if request.auth else "",
+        request=request,
+    )

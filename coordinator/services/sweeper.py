@@ -1,0 +1,89 @@
+"""What happens by itself: keys that expire, ephemeral nodes that stay away."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import structlog
+
+from coordinator.services.tailnet import Tailnet
+from coordinator.tailnet.actors import Actor
+from coordinator.tailnet.directory import Directory
+from coordinator.tailnet.errors import NotFoundError, UnavailableError
+from coordinator.tailnet.nodes import NodeID
+from coordinator.telemetry.tasks import spawn
+
+log = structlog.get_logger(__name__)
+
+INTERVAL = 0.5
+"""Seconds between looks: an expiry reaches everyone within a second of its moment."""
+ACTOR = Actor(kind="system", name="sweeper")
+
+
+class Sweeper:
+    """Carries out what time decides.
+
+    Args:
+        tailnet: Where.
+        inactivity: How long an ephemeral node may be offline; counted from its last contact, or from the
+            server's start where that is later, so that a restart costs nobody its node.
+    """
+
+    def __init__(self, tailnet: Tailnet, *, inactivity: timedelta) -> None:
+        self._tailnet = tailnet
+        self._inactivity = inactivity
+        self._started = tailnet.clock()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Start looking."""
+        self._task = spawn("sweeper", self._sweep_forever())
+
+    async def close(self) -> None:
+        """Stop."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def sweep(self) -> None:
+        """Look once."""
+        for node_id in self._tailnet.expire_due():
+            log.info("node key expired", node_id=node_id)
+        for node_id in self._abandoned():
+            await self._remove(node_id)
+
+    def _abandoned(self) -> list[NodeID]:
+        deadline = self._tailnet.clock() - self._inactivity
+        if self._started > deadline:
+            return []
+        return [
+            record.node.id
+            for record in self._tailnet.snapshot.records.values()
+            if record.node.ephemeral
+            and not record.node.online
+            and (record.node.last_seen or record.node.created_at) <= deadline
+        ]
+
+    async def _remove(self, node_id: NodeID) -> None:
+        def command(directory: Directory) -> None:
+            record = self._tailnet.snapshot.record(node_id)
+            if record is None or record.node.online:
+                return
+            directory.delete_node(node_id)
+            now = self._tailnet.clock()
+            directory.audit(now, ACTOR, "node.delete", f"node:{node_id}", {"reason": "ephemeral, inactive"})
+
+        try:
+            await self._tailnet.execute(command)
+        except NotFoundError:
+            return
+        except UnavailableError as error:
+            log.warning("ephemeral node not removed yet", node_id=node_id, error=error.message)
+        else:
+            log.info("ephemeral node removed", node_id=node_id)
+
+    async def _sweep_forever(self) -> None:
+        while True:
+            await asyncio.sleep(INTERVAL)
+            await self.sweep()

@@ -1,0 +1,36 @@
+"""Framing of the map stream: `u32 little-endian length` + that many bytes of zstd.
+
+The client's decoder takes several concatenated zstd frames as one message, so parts that many viewers share
+are compressed once and joined (proven with 1.80.3 and 1.102.3). Source: tailscale
+control/controlclient/direct.go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import zstandard
+
+_LENGTH_BYTES = 4
+_compressor = zstandard.ZstdCompressor(level=1, write_checksum=False)
+
+
+def compress(data: bytes) -> bytes:
+    """One complete zstd frame."""
+    return _compressor.compress(data)
+
+
+def frame(parts: Iterable[bytes]) -> bytes:
+    """One map message from zstd frames whose plaintexts, joined, are a JSON document."""
+    body = b"".join(parts)
+    return len(body).to_bytes(_LENGTH_BYTES, "little") + body
+
+
+def frame_plain(document: bytes) -> bytes:
+    """One map message without compression, for foreign clients that ask for none."""
+    return len(document).to_bytes(_LENGTH_BYTES, "little") + document
+
+
+def message(document: bytes) -> bytes:
+    """Compress and frame a whole document."""
+    return frame((compress(document),))

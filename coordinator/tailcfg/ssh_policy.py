@@ -1,0 +1,66 @@
+"""SSHPolicy: which logins the node's own SSH server admits.
+
+Source: tailscale tailcfg/tailcfg.go (SSHPolicy, SSHRule, SSHAction). A policy without rules refuses
+everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+
+class SSHAction(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    rename={
+        "message": "message",
+        "reject": "reject",
+        "accept": "accept",
+        "session_duration": "sessionDuration",
+        "allow_agent_forwarding": "allowAgentForwarding",
+        "hold_and_delegate": "holdAndDelegate",
+        "allow_local_port_forwarding": "allowLocalPortForwarding",
+        "allow_remote_port_forwarding": "allowRemotePortForwarding",
+        "recorders": "recorders",
+    },
+):
+    """`session_duration` is in nanoseconds."""
+
+    message: str | UnsetType = UNSET
+    reject: bool | UnsetType = UNSET
+    accept: bool | UnsetType = UNSET
+    session_duration: int | UnsetType = UNSET
+    allow_agent_forwarding: bool | UnsetType = UNSET
+    hold_and_delegate: str | UnsetType = UNSET
+    allow_local_port_forwarding: bool | UnsetType = UNSET
+    allow_remote_port_forwarding: bool | UnsetType = UNSET
+    recorders: Sequence[str] | UnsetType = UNSET
+
+
+class SSHPrincipal(msgspec.Struct, frozen=True, rename={"node_ip": "nodeIP"}):
+    """A source, by its Tailscale address."""
+
+    node_ip: str
+
+
+class SSHRule(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    rename={
+        "principals": "principals",
+        "ssh_users": "sshUsers",
+        "action": "action",
+        "accept_env": "acceptEnv",
+    },
+):
+    """First rule whose principal and user match wins; an empty local user refuses."""
+
+    principals: Sequence[SSHPrincipal]
+    ssh_users: Mapping[str, str]
+    action: SSHAction
+    accept_env: Sequence[str] | UnsetType = UNSET

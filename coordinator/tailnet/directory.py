@@ -1,0 +1,284 @@
+"""The writer's view of the tailnet: every durable fact, indexed, with undo.
+
+Commands of the single writer read and change it; the published `Snapshot` follows only after the commit. A
+failed command, or a failed commit, is rolled back by its undo log, so nothing is ever half applied. No I/O:
+the writer itself is in `services.tailnet`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from coordinator.tailcfg.keys import MachineKey, NodeKey
+from coordinator.tailnet.actors import Actor
+from coordinator.tailnet.addresses import Address
+from coordinator.tailnet.errors import NotFoundError
+from coordinator.tailnet.nodes import Node, NodeID
+from coordinator.tailnet.preauth_keys import PreAuthKey
+from coordinator.tailnet.state import AuditEntry, ChangeSet, StoredPolicy, TailnetState
+from coordinator.tailnet.users import User, UserID
+
+
+class Directory:
+    """Users, nodes and keys with their unique indexes, plus the changes since the last `take_changes`."""
+
+    def __init__(self, state: TailnetState) -> None:
+        self._users = dict(state.users)
+        self._nodes = dict(state.nodes)
+        self._keys = dict(state.preauth_keys)
+        self._counters = dict(state.counters)
+        self.policy = state.policy
+        self._by_node_key: dict[NodeKey, NodeID] = {}
+        self._by_machine: dict[MachineKey, set[NodeID]] = {}
+        self._by_name: dict[str, NodeID] = {}
+        self._by_address: dict[Address, NodeID] = {}
+        self._key_by_prefix = {key.prefix: key.id for key in self._keys.values()}
+        for node in self._nodes.values():
+            self._index(node)
+        self._changes = ChangeSet()
+        self._undo: list[Callable[[], None]] = []
+
+    # reading
+
+    def node(self, node_id: NodeID) -> Node:
+        """A node by id; NotFoundError when there is none."""
+        found = self._nodes.get(node_id)
+        if found is None:
+            raise NotFoundError(f"node {node_id} does not exist")
+        return found
+
+    def node_by_key(self, node_key: NodeKey) -> Node | None:
+        """The node that holds a NodeKey now."""
+        node_id = self._by_node_key.get(node_key)
+        return None if node_id is None else self._nodes[node_id]
+
+    def nodes_of_machine(self, machine_key: MachineKey) -> list[Node]:
+        """All nodes of one machine (several users may have logged in there), oldest first."""
+        return [self._nodes[node_id] for node_id in sorted(self._by_machine.get(machine_key, ()))]
+
+    def nodes_of_user(self, user_id: UserID) -> list[Node]:
+        """The untagged nodes a user owns."""
+        return [node for node in self._nodes.values() if node.user_id == user_id and not node.tags]
+
+    def name_taken(self, given_name: str) -> bool:
+        """Whether a node has this given name."""
+        return given_name in self._by_name
+
+    def address_taken(self, address: Address) -> bool:
+        """Whether a node has this address."""
+        return address in self._by_address
+
+    def user(self, user_id: UserID) -> User:
+        """A user by id; NotFoundError when there is none."""
+        found = self._users.get(user_id)
+        if found is None:
+            raise NotFoundError(f"user {user_id} does not exist")
+        return found
+
+    def users(self) -> Iterator[User]:
+        """All users."""
+        return iter(self._users.values())
+
+    def preauth_key(self, key_id: int) -> PreAuthKey:
+        """A pre-auth key by id; NotFoundError when there is none."""
+        found = self._keys.get(key_id)
+        if found is None:
+            raise NotFoundError(f"pre-auth key {key_id} does not exist")
+        return found
+
+    def preauth_key_by_prefix(self, prefix: str) -> PreAuthKey | None:
+        """A pre-auth key by the public part of its text."""
+        key_id = self._key_by_prefix.get(prefix)
+        return None if key_id is None else self._keys[key_id]
+
+    def preauth_keys_of_user(self, user_id: UserID) -> list[PreAuthKey]:
+        """The keys that make nodes of a user."""
+        return [key for key in self._keys.values() if key.user_id == user_id]
+
+    def counter(self, name: str) -> int:
+        """The last value of a persistent counter, 0 at first."""
+        return self._counters.get(name, 0)
+
+    # changing
+
+    def next_id(self, name: str) -> int:
+        """Advance a counter and return it; ids are never given twice."""
+        value = self.counter(name) + 1
+        self.set_counter(name, value)
+        return value
+
+    def set_counter(self, name: str, value: int) -> None:
+        """Set a persistent counter."""
+        before = self._counters.get(name)
+        self._counters[name] = value
+        self._record(self._changes.counters, name, value)
+        self._undo.append(lambda: _restore(self._counters, name, before))
+
+    def put_node(self, node: Node) -> None:
+        """Add or replace a node."""
+        before = self._nodes.get(node.id)
+        if before is not None:
+            self._unindex(before)
+        self._nodes[node.id] = node
+        self._index(node)
+        self._record(self._changes.put_nodes, node.id, node)
+
+        def undo() -> None:
+            self._unindex(node)
+            _restore(self._nodes, node.id, before)
+            if before is not None:
+                self._index(before)
+
+        self._undo.append(undo)
+
+    def delete_node(self, node_id: NodeID) -> Node:
+        """Remove a node and return it as it was."""
+        node = self.node(node_id)
+        del self._nodes[node_id]
+        self._unindex(node)
+        self._forget(self._changes.put_nodes, self._changes.delete_nodes, node_id)
+
+        def undo() -> None:
+            self._nodes[node_id] = node
+            self._index(node)
+
+        self._undo.append(undo)
+        return node
+
+    def put_user(self, user: User) -> None:
+        """Add or replace a user."""
+        before = self._users.get(user.id)
+        self._users[user.id] = user
+        self._record(self._changes.put_users, user.id, user)
+        self._undo.append(lambda: _restore(self._users, user.id, before))
+
+    def delete_user(self, user_id: UserID) -> User:
+        """Remove a user and return it as it was; the caller has checked that nothing depends on it."""
+        user = self.user(user_id)
+        del self._users[user_id]
+        self._forget(self._changes.put_users, self._changes.delete_users, user_id)
+        self._undo.append(lambda: _restore(self._users, user_id, user))
+        return user
+
+    def put_preauth_key(self, key: PreAuthKey) -> None:
+        """Add or replace a pre-auth key."""
+        before = self._keys.get(key.id)
+        self._keys[key.id] = key
+        self._key_by_prefix[key.prefix] = key.id
+        self._record(self._changes.put_preauth_keys, key.id, key)
+
+        def undo() -> None:
+            if before is None:
+                del self._key_by_prefix[key.prefix]
+            _restore(self._keys, key.id, before)
+
+        self._undo.append(undo)
+
+    def delete_preauth_key(self, key_id: int) -> PreAuthKey:
+        """Remove a pre-auth key and return it as it was."""
+        key = self.preauth_key(key_id)
+        del self._keys[key_id]
+        del self._key_by_prefix[key.prefix]
+        self._forget(self._changes.put_preauth_keys, self._changes.delete_preauth_keys, key_id)
+
+        def undo() -> None:
+            self._keys[key_id] = key
+            self._key_by_prefix[key.prefix] = key_id
+
+        self._undo.append(undo)
+        return key
+
+    def put_policy(self, policy: StoredPolicy) -> None:
+        """Add a policy version; it is the one in force from now on."""
+        before = self.policy
+        self.policy = policy
+        self._changes.put_policies.append(policy)
+
+        def undo() -> None:
+            self.policy = before
+            self._changes.put_policies.remove(policy)
+
+        self._undo.append(undo)
+
+    def audit(
+        self, now: datetime, actor: Actor, action: str, target: str, details: Mapping[str, Any] | None = None
+    ) -> None:
+        """Record who did what; it becomes durable together with what was done."""
+        entry = AuditEntry(
+            id=self.next_id("audit"),
+            at=now,
+            actor=str(actor),
+            action=action,
+            target=target,
+            details=dict(details or {}),
+        )
+        self._changes.audit.append(entry)
+        self._undo.append(lambda: self._changes.audit.remove(entry))
+
+    # the writer's side
+
+    def mark(self) -> int:
+        """A point to roll back to."""
+        return len(self._undo)
+
+    def rollback(self, mark: int) -> None:
+        """Undo everything since a mark, newest first."""
+        while len(self._undo) > mark:
+            self._undo.pop()()
+
+    def pending(self) -> ChangeSet:
+        """What has changed since the last `settle`."""
+        return self._changes
+
+    def settle(self) -> None:
+        """Forget the undo log and the pending changes: they are committed."""
+        self._undo.clear()
+        self._changes = ChangeSet()
+
+    # inner
+
+    def _index(self, node: Node) -> None:
+        self._by_node_key[node.node_key] = node.id
+        self._by_machine.setdefault(node.machine_key, set()).add(node.id)
+        self._by_name[node.given_name] = node.id
+        for address in node.addresses:
+            self._by_address[address] = node.id
+
+    def _unindex(self, node: Node) -> None:
+        del self._by_node_key[node.node_key]
+        machine = self._by_machine[node.machine_key]
+        machine.discard(node.id)
+        if not machine:
+            del self._by_machine[node.machine_key]
+        del self._by_name[node.given_name]
+        for address in node.addresses:
+            del self._by_address[address]
+
+    def _record(self, puts: dict[Any, Any], key: Any, value: Any) -> None:
+        before = puts.get(key)
+        puts[key] = value
+        self._undo.append(lambda: _restore(puts, key, before))
+
+    def _forget(self, puts: dict[Any, Any], deletes: set[Any], key: Any) -> None:
+        """A deletion cancels a put of the same batch;
+
+        the delete is written all the same, it may be an older row.
+        """
+        before = puts.pop(key, None)
+        deletes.add(key)
+
+        def undo() -> None:
+            deletes.discard(key)
+            if before is not None:
+                puts[key] = before
+
+        self._undo.append(undo)
+
+
+def _restore(mapping: dict[Any, Any], key: Any, before: Any) -> None:
+    if before is None:
+        del mapping[key]
+    else:
+        mapping[key] = before

@@ -1,0 +1,69 @@
+"""The tailnet as the policy engine sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from acl import NodeFact, TailnetFacts, UserFact
+from coordinator.tailnet.nodes import Node
+from coordinator.tailnet.users import User
+
+_POSTURE_FIELDS = {
+    "node:os": "OS",
+    "node:osVersion": "OSVersion",
+    "node:tsVersion": "IPNVersion",
+}
+
+
+def node_fact(node: Node, index: int) -> NodeFact:
+    """What the policy may depend on; equal facts mean that the policy's answers are unchanged."""
+    return NodeFact(
+        id=node.id,
+        index=index,
+        name=node.given_name,
+        user_id=None if node.tags else node.user_id,
+        tags=node.tags,
+        ipv4=node.ipv4,
+        ipv6=node.ipv6,
+        approved_routes=node.approved_routes,
+        created_order=node.id,
+        # Only a router's presence matters (who is primary), so nobody else's costs a recomputation.
+        online=node.online if node.approved_routes else True,
+        attributes=_posture(node),
+    )
+
+
+def _posture(node: Node) -> dict[str, str | int | float | bool]:
+    attributes: dict[str, str | int | float | bool] = {}
+    for name, key in _POSTURE_FIELDS.items():
+        value = node.hostinfo.get(key)
+        if isinstance(value, str) and value:
+            attributes[name] = value
+    version = attributes.get("node:tsVersion")
+    if isinstance(version, str):
+        minor = version.split(".")[1:2]
+        if minor and minor[0].isdigit():
+            attributes["node:tsReleaseTrack"] = "unstable" if int(minor[0]) % 2 else "stable"
+    return attributes
+
+
+def tailnet_facts(
+    users: Iterable[User], *, domain: str, associated_domains: Sequence[str] = (), auto_updates: bool = False
+) -> TailnetFacts:
+    """The users and settings side of the facts."""
+    return TailnetFacts(
+        domain=domain,
+        associated_domains=tuple(associated_domains),
+        users=[
+            UserFact(
+                id=user.id,
+                login=user.login,
+                name=user.name,
+                email=user.email,
+                provider_identifier=user.provider_identifier,
+                role=user.role,
+            )
+            for user in users
+        ],
+        auto_updates=auto_updates,
+    )

@@ -1,0 +1,90 @@
+"""What the store hands over at start, and what it is asked to make durable.
+
+`TailnetState` is everything the tailnet knows; `ChangeSet` is the difference one transaction writes. Both are
+plain values: the store turns them into rows, the services make and consume them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from coordinator.tailnet.nodes import Node, NodeID
+from coordinator.tailnet.preauth_keys import PreAuthKey
+from coordinator.tailnet.users import User, UserID
+
+COUNTERS = ("users", "nodes", "preauth_keys", "policies", "audit", "ipv4_offset", "ipv6_offset")
+"""Names of the persistent counters. Ids are never given twice, not even after a deletion;
+`ipv4_offset`/`ipv6_offset` remember the last address given by sequential allocation."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredPolicy:
+    """One version of the policy in database mode. The highest id is in force."""
+
+    id: int
+    text: str
+    created_at: datetime
+    author: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEntry:
+    """Who did what to what, when. `details` is JSON-able and holds no secret."""
+
+    id: int
+    at: datetime
+    actor: str
+    action: str
+    target: str
+    details: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TailnetState:
+    """Everything durable (and the last written volatile facts), as loaded at start.
+
+    Nodes load with `online` False.
+    """
+
+    users: Mapping[UserID, User] = field(default_factory=dict)
+    nodes: Mapping[NodeID, Node] = field(default_factory=dict)
+    preauth_keys: Mapping[int, PreAuthKey] = field(default_factory=dict)
+    policy: StoredPolicy | None = None
+    counters: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True, kw_only=True)
+class ChangeSet:
+    """The durable effect of one or more commands, applied in one transaction:
+
+    deletes first, then puts (insert or replace by id).
+    """
+
+    put_users: dict[UserID, User] = field(default_factory=dict)
+    delete_users: set[UserID] = field(default_factory=set)
+    put_nodes: dict[NodeID, Node] = field(default_factory=dict)
+    delete_nodes: set[NodeID] = field(default_factory=set)
+    put_preauth_keys: dict[int, PreAuthKey] = field(default_factory=dict)
+    delete_preauth_keys: set[int] = field(default_factory=set)
+    put_policies: list[StoredPolicy] = field(default_factory=list)
+    audit: list[AuditEntry] = field(default_factory=list)
+    counters: dict[str, int] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return any(
+            (
+                self.put_users,
+                self.delete_users,
+                self.put_nodes,
+                self.delete_nodes,
+                self.put_preauth_keys,
+                self.delete_preauth_keys,
+                self.put_policies,
+                self.audit,
+                self.counters,
+            )
+        )
