@@ -1,0 +1,85 @@
+"""Fixtures of the real-client tests: one lab per module, and every log in the report of a failure."""
+
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.lab import Lab
+from tests.support.prerequisites import missing_for_interop, require
+from tests.support.server_process import Server
+
+_HERE = Path(__file__).parent
+_open_labs: list[Lab] = []
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything in this folder is an interop test; no file can forget the mark."""
+    for item in items:
+        if _HERE in item.path.parents:
+            item.add_marker(pytest.mark.interop)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add the log tails of all processes of the open labs to a failure."""
+    report = yield
+    if report.failed:
+        for lab in _open_labs:
+            report.sections.extend(lab.logs())
+    return report
+
+
+@pytest.fixture(scope="session")
+def interop_ready() -> None:
+    """Skip, or fail in CI, when this machine cannot run stock clients in namespaces."""
+    require(missing_for_interop(), "tests with stock clients")
+
+
+@pytest.fixture(scope="module")
+def lab(interop_ready: None) -> Iterator[Lab]:
+    """An empty network for the tests of one module."""
+    with Lab.bridged() as opened:
+        _open_labs.append(opened)
+        try:
+            yield opened
+        finally:
+            _open_labs.remove(opened)
+
+
+@pytest.fixture(scope="module")
+def server(lab: Lab) -> Server:
+    """A running server with the users ada and bob, that allows everything."""
+    started = lab.server()
+    started.create_user("ada")
+    started.create_user("bob")
+    return started
+
+
+@pytest.fixture(scope="module")
+def ada_key(server: Server) -> str:
+    """A reusable pre-auth key of ada."""
+    return str(server.create_key("ada", reusable=True)["key"])
+
+
+@pytest.fixture(scope="module")
+def bob_key(server: Server) -> str:
+    """A reusable pre-auth key of bob."""
+    return str(server.create_key("bob", reusable=True)["key"])
+
+
+@pytest.fixture
+def fresh_name(request: pytest.FixtureRequest) -> Callable[[str], str]:
+    """Host names that no other test of the session uses: `fresh_name("a")` is `a1`, `a2` ..."""
+
+    def name(stem: str) -> str:
+        counts: dict[str, int] = request.session.stash.setdefault(_COUNTS, {})
+        counts[stem] = counts.get(stem, 0) + 1
+        return f"{stem}{counts[stem]}"
+
+    return name
+
+
+_COUNTS = pytest.StashKey[dict[str, int]]()
