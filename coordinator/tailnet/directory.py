@@ -267,10 +267,12 @@ class Directory:
         the delete is written all the same, it may be an older row.
         """
         before = puts.pop(key, None)
+        deleted_before = key in deletes
         deletes.add(key)
 
         def undo() -> None:
-            deletes.discard(key)
+            if not deleted_before:
+                deletes.discard(key)
             if before is not None:
                 puts[key] = before
 

@@ -1,10 +1,11 @@
 """Small network programs that run beside a client, inside its namespace.
 
-`python -m tests.support.tunnel_probe serve ADDRESS PORT`: sends back what it receives, one connection after
-another, until it is ended; prints `ready` once it listens.
-`... echo ADDRESS PORT BYTES`: sends that many bytes, expects them back, prints their SHA-256.
-`... resolve SERVER NAME TYPE`: one DNS question over UDP (TYPE is 1 for A or 28 for AAAA); prints one address a
-line, or `rcode N`.
+Run as a script with one of:
+
+- `serve ADDRESS PORT`: sends back what it receives until it is ended; prints `ready` once it listens;
+- `echo ADDRESS PORT BYTES SECONDS`: sends that many bytes, expects them back, prints their SHA-256;
+- `resolve SERVER NAME TYPE`: one DNS question over UDP (TYPE 1 is A, 28 is AAAA); prints one address a line,
+  or `rcode N`.
 """
 
 import hashlib
@@ -16,7 +17,7 @@ import sys
 import threading
 
 _CHUNK = 65536
-_TIMEOUT_S = 10.0
+_DNS_TIMEOUT_S = 5.0
 _QUERY_ID = 0x4321
 
 
@@ -35,8 +36,8 @@ def _echo_back(connection: socket.socket) -> None:
             connection.sendall(data)
 
 
-def echo(address: str, port: int, size: int) -> str:
-    """Send `size` random bytes and take them back.
+def echo(address: str, port: int, size: int, timeout: float) -> str:
+    """Send `size` random bytes and take them back; `timeout` is for connecting and for each read, in seconds.
 
     Returns:
         Their SHA-256.
@@ -45,7 +46,7 @@ def echo(address: str, port: int, size: int) -> str:
         ValueError: other bytes came back.
     """
     payload = os.urandom(size)
-    with socket.create_connection((address, port), timeout=_TIMEOUT_S) as connection:
+    with socket.create_connection((address, port), timeout=timeout) as connection:
         sender = threading.Thread(target=connection.sendall, args=(payload,))
         sender.start()
         received = bytearray()
@@ -69,7 +70,7 @@ def resolve(server: str, name: str, record_type: int) -> list[str]:
     question = b"".join(bytes([len(label)]) + label.encode() for label in name.rstrip(".").split(".")) + b"\0"
     query = struct.pack(">6H", _QUERY_ID, 0x0100, 1, 0, 0, 0) + question + struct.pack(">2H", record_type, 1)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.settimeout(_TIMEOUT_S)
+        sock.settimeout(_DNS_TIMEOUT_S)
         sock.connect((server, 53))
         sock.send(query)
         reply = sock.recv(4096)
@@ -103,8 +104,8 @@ def main(arguments: list[str]) -> int:
         match arguments:
             case ["serve", address, port]:
                 serve(address, int(port))
-            case ["echo", address, port, size]:
-                print(echo(address, int(port), int(size)))
+            case ["echo", address, port, size, seconds]:
+                print(echo(address, int(port), int(size), float(seconds)))
             case ["resolve", server, name, record_type]:
                 print("\n".join(resolve(server, name, int(record_type))))
             case _:

@@ -24,7 +24,7 @@ _LOCK_DIR = Path("/run/coordinator-lab")
 _FIRST_HOST = 11
 _LAST_HOST = 250
 
-# The client's own /etc: links to the host's files, but a resolv.conf of its own, which tailscaled may replace.
+# The client's own /etc: links to the host's files, and a resolv.conf that tailscaled may replace.
 _ENTER = 'dir=$1; shift; mount --bind /etc "$dir/etc.host" && mount --bind "$dir/etc" /etc && exec "$@"'
 
 
@@ -123,7 +123,7 @@ class Bridge:
                 for pid in _run("ip", "netns", "pids", namespace).split():
                     _kill(int(pid))
                 _run("ip", "netns", "delete", namespace)
-        # Namespaces go away some time after their deletion, their interfaces with them; the names are wanted now.
+        # A deleted namespace takes its interfaces along, but only later; their names are wanted now.
         for line in _run("ip", "-brief", "link", "show").splitlines():
             link = line.split()[0].split("@")[0]
             if link == self.name or link.startswith(f"{self.name}v"):
