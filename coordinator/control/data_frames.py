@@ -1,9 +1,9 @@
 """DATA frames written by hand, beside `h2`.
 
-`h2.send_data` costs some 35 µs for a small message, most of it in state machines that cannot change their state
-for DATA without END_STREAM on a stream whose HEADERS are out. Here such a frame is its nine header bytes and the
-payload, and the two outbound windows are taken down exactly as `h2` would. Everything else (HEADERS, END_STREAM,
-RST_STREAM, windows growing) stays with `h2`.
+`h2.send_data` costs some 35 µs for a small message, most of it in state machines that cannot change their
+state for DATA without END_STREAM on a stream whose HEADERS are out. Here such a frame is its nine header
+bytes and the payload, and the two outbound windows are taken down exactly as `h2` would. Everything else
+(HEADERS, END_STREAM, RST_STREAM, windows growing) stays with `h2`.
 
 Frame header: u24 length, u8 type 0 (DATA), u8 flags 0, u32 stream id. Source: RFC 9113 sections 4.1 and 6.1.
 """
@@ -23,7 +23,8 @@ FRAME_HEADER_BYTES = _FRAME_HEADER.size
 class DataFrames:
     """The outbound DATA of one stream.
 
-    INVARIANT: used only between the stream's HEADERS and its end, and `frames` never exceeds `allowance`; then
+    INVARIANT: used only between the stream's HEADERS and its end, and `frames` never exceeds `allowance`;
+        then
     h2's books and the peer's agree, whichever of the two paths a byte took.
     """
 

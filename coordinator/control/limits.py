@@ -19,7 +19,8 @@ class ControlLimits:
     """About 33 KiB each when idle. Beyond it dials are answered 503, which costs a client 10 s."""
 
     max_connections_per_machine: int = 16
-    """A client opens one Noise connection per authority, two or three in practice; of more, the oldest goes."""
+    """A client opens one Noise connection per authority, two or three in practice; of more, the oldest
+    goes."""
 
     simultaneous_handshakes: int = 4
     """Per turn of the event loop, 0.3 ms each. The rest waits; a storm must not stall the open streams."""
@@ -67,4 +68,5 @@ class ControlLimits:
     """Seconds between probes."""
 
     tcp_keepalive_probes: int = 4
-    """Unanswered probes until the connection counts as dead: two minutes in all, like the client's watchdog."""
+    """Unanswered probes until the connection counts as dead: two minutes in all, like the client's
+    watchdog."""

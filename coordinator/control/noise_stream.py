@@ -12,7 +12,7 @@ from typing import Protocol
 
 from coordinator.control.limits import ControlLimits
 from coordinator.noise.connection import NoiseConnection
-from coordinator.noise.errors import ProtocolError
+from coordinator.noise.errors import LocalProtocolError, RemoteProtocolError
 
 
 class Transport(Protocol):
@@ -82,6 +82,11 @@ class NoiseStream(asyncio.Protocol):
         self.bytes_out += len(sealed)
         self._transport.write(sealed)
 
+    def write_raw(self, data: bytes) -> None:
+        """Send what is not, or already, sealed: the answer to the handshake and what is corked with it."""
+        self.bytes_out += len(data)
+        self._transport.write(data)
+
     def close(self, reason: str) -> None:
         """Close after what was written; the first reason given is the one told."""
         self._reason = self._reason or reason
@@ -101,7 +106,7 @@ class NoiseStream(asyncio.Protocol):
         self.bytes_in += len(data)
         try:
             plaintext = self._noise.receive_data(data)
-        except ProtocolError as error:
+        except (LocalProtocolError, RemoteProtocolError) as error:
             self.abort(str(error))
             return
         if plaintext:

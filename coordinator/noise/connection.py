@@ -7,8 +7,7 @@ object with its keys exchanged, so tests hold both ends. Driven by `control.nois
 from __future__ import annotations
 
 from coordinator.noise.errors import LocalProtocolError, RemoteProtocolError
-from coordinator.noise.messages import HEADER_BYTES
-from coordinator.noise.records import RecordOpener, RecordSealer, record_length
+from coordinator.noise.records import Opener, Sealer
 
 
 class NoiseConnection:
@@ -18,20 +17,14 @@ class NoiseConnection:
     have been used is never used again.
     """
 
-    __slots__ = ("_buffer", "_dead", "_opener", "_sealer")
+    __slots__ = ("_dead", "_opener", "_sealer")
 
     def __init__(self, *, receive_key: bytes, send_key: bytes) -> None:
-        self._opener = RecordOpener(receive_key)
-        self._sealer = RecordSealer(send_key)
-        self._buffer = bytearray()
+        self._opener = Opener(receive_key)
+        self._sealer = Sealer(send_key)
         self._dead = False
 
-    @property
-    def buffered(self) -> int:
-        """Bytes of an incomplete record, less than 4096."""
-        return len(self._buffer)
-
-    def receive_data(self, data: bytes | bytearray | memoryview) -> bytes:
+    def receive_data(self, data: bytes) -> bytes:
         """Take bytes as they come from the wire, cut anywhere.
 
         Returns:
@@ -42,29 +35,13 @@ class NoiseConnection:
         """
         if self._dead:
             raise LocalProtocolError("the channel is dead")
-        buffer = self._buffer
-        buffer += data
-        size = len(buffer)
-        if size < HEADER_BYTES:
-            return b""
-        parts: list[bytes] = []
-        position = 0
         try:
-            with memoryview(buffer) as view:
-                while size - position >= HEADER_BYTES:
-                    start = position + HEADER_BYTES
-                    end = start + record_length(view[position:start])
-                    if end > size:
-                        break
-                    parts.append(self._opener.open(view[start:end]))
-                    position = end
+            return self._opener.receive(data)
         except RemoteProtocolError:
             self._dead = True
             raise
-        del buffer[:position]
-        return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    def seal(self, data: bytes | bytearray | memoryview) -> bytes:
+    def seal(self, data: bytes) -> bytes:
         """Bytes for the wire that carry this plaintext.
 
         Raises:

@@ -149,7 +149,7 @@ class NodeService:
         return self.get(node_id)
 
     async def hostinfo_changed(self, node_id: NodeID) -> None:
-        """Make durable what a new Hostinfo implies: another name, routes that the policy approves by itself."""
+        """Make durable what a new Hostinfo implies: another name, routes the policy approves by itself."""
         record = self._tailnet.snapshot.record(node_id)
         if record is None or not self._implies_change(record.node):
             return

@@ -1,16 +1,27 @@
 """Fixtures of the real-client tests: one lab per module, and every log in the report of a failure."""
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 
+from tests.support import clients
 from tests.support.lab import Lab
 from tests.support.prerequisites import missing_for_interop, require
 from tests.support.server_process import Server
+from tests.support.stock_client import StockClient
 
 _HERE = Path(__file__).parent
+_COUNTS = pytest.StashKey[dict[str, int]]()
 _open_labs: list[Lab] = []
+
+
+class NewClient(Protocol):
+    """What the fixture `new_client` gives to a test."""
+
+    def __call__(self, stem: str, *, version: str = ..., in_memory: bool = ...) -> StockClient:
+        """A client with its daemon started."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -71,15 +82,17 @@ def bob_key(server: Server) -> str:
 
 
 @pytest.fixture
-def fresh_name(request: pytest.FixtureRequest) -> Callable[[str], str]:
-    """Host names that no other test of the session uses: `fresh_name("a")` is `a1`, `a2` ..."""
+def new_client(lab: Lab, request: pytest.FixtureRequest) -> Iterator[NewClient]:
+    """Clients for one test, ended with it: `new_client("late")` is `late1`, then `late2` and so on."""
+    made = []
+    counts = request.session.stash.setdefault(_COUNTS, {})
 
-    def name(stem: str) -> str:
-        counts: dict[str, int] = request.session.stash.setdefault(_COUNTS, {})
+    def make(stem: str, *, version: str = clients.NEW, in_memory: bool = False) -> StockClient:
         counts[stem] = counts.get(stem, 0) + 1
-        return f"{stem}{counts[stem]}"
+        client = lab.client(f"{stem}{counts[stem]}", version=version, in_memory=in_memory)
+        made.append(client)
+        return client
 
-    return name
-
-
-_COUNTS = pytest.StashKey[dict[str, int]]()
+    yield make
+    for client in made:
+        lab.retire(client)

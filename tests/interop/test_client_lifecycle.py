@@ -1,16 +1,14 @@
 """What happens to a node when its client restarts, rotates its key, logs out, is deleted or expires."""
 
-from collections.abc import Callable
-
 import pytest
 
+from tests.interop.conftest import NewClient
 from tests.support.clients import VERSIONS
 from tests.support.lab import Lab
 from tests.support.server_process import Server
 from tests.support.stock_client import StockClient
 from tests.support.waiting import eventually, holds
 
-Named = Callable[[str], str]
 AT_ONCE_S = 1.0
 
 
@@ -40,9 +38,9 @@ def peer_key(watcher: StockClient, client: StockClient) -> str | None:
 
 
 def test_restart_needs_no_key(
-    lab: Lab, server: Server, watcher: StockClient, fresh_name: Named, version: str
+    server: Server, watcher: StockClient, new_client: NewClient, version: str
 ) -> None:
-    client = lab.client(fresh_name("restart"), version=version)
+    client = new_client("restart", version=version)
     client.up(server.create_key("ada")["key"])
     before, key = identity(server, client), client.node_key()
     client.stop()
@@ -58,10 +56,10 @@ def test_restart_needs_no_key(
 
 
 def test_a_container_gives_its_used_key_at_every_start(
-    lab: Lab, server: Server, watcher: StockClient, fresh_name: Named, version: str
+    server: Server, watcher: StockClient, new_client: NewClient, version: str
 ) -> None:
     key = server.create_key("ada")["key"]
-    client = lab.client(fresh_name("container"), version=version)
+    client = new_client("container", version=version)
     client.up(key)
     before = identity(server, client)
     for _ in range(2):
@@ -73,9 +71,9 @@ def test_a_container_gives_its_used_key_at_every_start(
 
 
 def test_forced_login_rotates_the_key_of_the_same_node(
-    lab: Lab, server: Server, ada_key: str, watcher: StockClient, fresh_name: Named, version: str
+    server: Server, ada_key: str, watcher: StockClient, new_client: NewClient, version: str
 ) -> None:
-    client = lab.client(fresh_name("rotate"), version=version)
+    client = new_client("rotate", version=version)
     client.up(ada_key)
     before, key = identity(server, client), client.node_key()
     watcher.wait_online(client.name)
@@ -92,9 +90,9 @@ def test_forced_login_rotates_the_key_of_the_same_node(
 
 
 def test_logout_and_login_is_the_same_node(
-    lab: Lab, server: Server, ada_key: str, watcher: StockClient, fresh_name: Named, version: str
+    server: Server, ada_key: str, watcher: StockClient, new_client: NewClient, version: str
 ) -> None:
-    client = lab.client(fresh_name("again"), version=version)
+    client = new_client("again", version=version)
     client.up(ada_key)
     before, key = identity(server, client), client.node_key()
     watcher.wait_online(client.name)
@@ -111,9 +109,9 @@ def test_logout_and_login_is_the_same_node(
 
 
 def test_another_user_on_the_same_machine_is_another_node(
-    lab: Lab, server: Server, ada_key: str, bob_key: str, fresh_name: Named, version: str
+    server: Server, ada_key: str, bob_key: str, new_client: NewClient, version: str
 ) -> None:
-    client = lab.client(fresh_name("shared"), version=version)
+    client = new_client("shared", version=version)
     client.up(ada_key)
     adas = server.node(client.name)
     client.logout()
@@ -129,9 +127,9 @@ def test_another_user_on_the_same_machine_is_another_node(
 
 
 def test_a_deleted_node_is_told_at_once_and_may_come_back(
-    lab: Lab, server: Server, ada_key: str, watcher: StockClient, fresh_name: Named, version: str
+    server: Server, ada_key: str, watcher: StockClient, new_client: NewClient, version: str
 ) -> None:
-    client = lab.client(fresh_name("deleted"), version=version)
+    client = new_client("deleted", version=version)
     client.up(ada_key)
     watcher.wait_online(client.name)
     server.cli("nodes", "delete", "-i", server.node(client.name)["id"], "--force")
@@ -147,9 +145,9 @@ def test_a_deleted_node_is_told_at_once_and_may_come_back(
 
 
 def test_a_node_deleted_while_away_is_told_when_it_returns(
-    lab: Lab, server: Server, ada_key: str, fresh_name: Named, version: str
+    server: Server, ada_key: str, new_client: NewClient, version: str
 ) -> None:
-    client = lab.client(fresh_name("away"), version=version)
+    client = new_client("away", version=version)
     client.up(ada_key)
     client.stop()
     server.cli("nodes", "delete", "-i", server.node(client.name)["id"], "--force")
@@ -160,9 +158,9 @@ def test_a_node_deleted_while_away_is_told_when_it_returns(
 
 
 def test_an_expired_node_is_told_at_once_and_logs_in_again(
-    lab: Lab, server: Server, ada_key: str, watcher: StockClient, fresh_name: Named, version: str
+    server: Server, ada_key: str, watcher: StockClient, new_client: NewClient, version: str
 ) -> None:
-    client = lab.client(fresh_name("expired"), version=version)
+    client = new_client("expired", version=version)
     client.up(ada_key)
     before, key = identity(server, client), client.node_key()
     watcher.wait_online(client.name)
@@ -179,9 +177,9 @@ def test_an_expired_node_is_told_at_once_and_logs_in_again(
 
 
 def test_an_expiry_taken_back_needs_no_login(
-    lab: Lab, server: Server, ada_key: str, watcher: StockClient, fresh_name: Named, version: str
+    server: Server, ada_key: str, watcher: StockClient, new_client: NewClient, version: str
 ) -> None:
-    client = lab.client(fresh_name("spared"), version=version)
+    client = new_client("spared", version=version)
     client.up(ada_key)
     before, key = identity(server, client), client.node_key()
     server.cli("nodes", "expire", "-i", before[0])

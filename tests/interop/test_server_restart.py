@@ -147,7 +147,7 @@ def test_a_planned_restart_refuses_nobody(server: Server, pair: tuple[StockClien
         server.write_policy(NOBODY)
         wait_connected_again(pair, within=2)
         server.restart_in_place()
-        eventually(lambda: "started" in server.log_text()[known:], "the new process to say so", within=20)
+        eventually(lambda: "ready" in server.log_text()[known:], "the new process to say so", within=20)
         server.wait_ready()
         server.write_policy(ALLOW_ALL)
         back = time.monotonic()

@@ -15,7 +15,7 @@ from typing import Any, Self
 from tests.support import clients
 from tests.support.server_process import Ports, Server
 from tests.support.stock_client import StockClient
-from tests.support.underlay import Bridge, Loopback, Underlay, free_port
+from tests.support.underlay import Bridge, Host, Loopback, Underlay, free_port
 
 
 class Lab:
@@ -79,6 +79,7 @@ class Lab:
         *,
         version: str = clients.NEW,
         server: Server | None = None,
+        login_server: str | None = None,
         env: Mapping[str, str] | None = None,
         in_memory: bool = False,
         start: bool = True,
@@ -88,19 +89,27 @@ class Lab:
         Args:
             name: host name, unique in the lab; at most 15 characters of `[a-z0-9-]`.
             server: the one it will join; the lab's first if not given.
+            login_server: the URL to join instead, of a server that is not the lab's.
         """
-        if any(client.name == name for client in self.clients):
-            raise ValueError(f"the lab has a client `{name}` already")
         binaries = clients.ensure(version)
-        folder = self.folder / name
-        folder.mkdir()
-        host = self._underlay.add_host(name, folder)
-        url = (server or self.servers[0]).url
+        host = self.host(name)
+        url = login_server or (server or self.servers[0]).url
         client = StockClient(host=host, binaries=binaries, login_server=url)
         self.clients.append(client)
         if start:
             client.start(env=env, in_memory=in_memory)
         return client
+
+    def host(self, name: str) -> Host:
+        """A place on the network for something else than a client."""
+        folder = self.folder / name
+        folder.mkdir()
+        return self._underlay.add_host(name, folder)
+
+    def retire(self, client: StockClient) -> None:
+        """End a client without a good-bye; its host stays until the lab closes."""
+        client.kill()
+        self.clients.remove(client)
 
     def logs(self, lines: int = 40) -> list[tuple[str, str]]:
         """Title and log tail of every process, for the report of a failure."""

@@ -16,7 +16,9 @@ class TookTooLongError(AssertionError):
     """What was waited for did not happen; the text says what was seen last."""
 
 
-def eventually(probe: Callable[[], T], what: str, *, within: float = 10.0, every: float = FAST_POLL_S) -> T:
+def eventually(
+    probe: Callable[[], T | None], what: str, *, within: float = 10.0, every: float = FAST_POLL_S
+) -> T:
     """Call `probe` until it returns something true, and return that.
 
     Args:

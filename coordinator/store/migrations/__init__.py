@@ -1,0 +1,1 @@
+"""Schema changes in order; `coordinator.store.migrate` applies them."""

@@ -1,0 +1,111 @@
+"""HTTP over the server's unix socket, with the standard library only."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import socket
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from coordinator.cli.output import CONTEXT, CommandError
+
+_RETRY_FIRST, _RETRY_MOST = 0.05, 1.0
+_WITHOUT_FILE = {
+    "HEADSCALE_SERVER_URL": "http://localhost",
+    "HEADSCALE_DNS_MAGIC_DNS": "false",
+    "HEADSCALE_DNS_OVERRIDE_LOCAL_DNS": "false",
+}
+"""The defaults lack only what a server needs and the command line does not."""
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+def call(method: str, path: str, body: Any = None, query: dict[str, str] | None = None) -> Any:
+    """One request to the running server.
+
+    Raises:
+        CommandError: no server, or it refused; with its own words.
+    """
+    socket_path, timeout = _where()
+    if query:
+        path = f"{path}?{urlencode(query)}"
+    payload = None if body is None else json.dumps(body)
+    deadline = time.monotonic() + timeout
+    wait = _RETRY_FIRST
+    while True:
+        try:
+            return _once(socket_path, timeout, method, path, payload)
+        except (FileNotFoundError, ConnectionRefusedError) as error:
+            if time.monotonic() + wait > deadline:
+                raise CommandError(
+                    f"no server is listening on {socket_path} ({error.strerror}); "
+                    "start it with `coordinator serve`, or name its configuration with -c"
+                ) from error
+            time.sleep(wait)
+            wait = min(wait * 2, _RETRY_MOST)
+        except PermissionError as error:
+            raise CommandError(f"no permission for {socket_path}; run as the server's user") from error
+        except TimeoutError as error:
+            raise CommandError(f"the server on {socket_path} did not answer within {timeout:g}s") from error
+        except (OSError, http.client.HTTPException) as error:
+            raise CommandError(f"the server on {socket_path}: {error}") from error
+
+
+def _once(socket_path: Path, timeout: float, method: str, path: str, payload: str | None) -> Any:
+    connection = _UnixConnection(socket_path, timeout)
+    try:
+        headers = {"Content-Type": "application/json"} if payload is not None else {}
+        connection.request(method, path, payload, headers)
+        response = connection.getresponse()
+        raw = response.read()
+    finally:
+        connection.close()
+    try:
+        document = json.loads(raw) if raw else {}
+    except ValueError:
+        raise CommandError(f"the server answered {response.status} with something that is not JSON") from None
+    if response.status >= 400:
+        raise CommandError(document.get("detail") or document.get("message") or f"status {response.status}")
+    return document
+
+
+def segment(text: str) -> str:
+    """A text as one segment of a path."""
+    return quote(text, safe="")
+
+
+def find_user(text: str) -> dict[str, Any]:
+    """A user by id, name or e-mail."""
+    users: list[dict[str, Any]] = call("GET", "/api/v1/user")["users"]
+    for attribute in ("id", "name", "email"):
+        for user in users:
+            if user[attribute] == text:
+                return user
+    raise CommandError(f"user `{text}` does not exist")
+
+
+def _where() -> tuple[Path, float]:
+    from coordinator.settings.load import SettingsError, find_config, load_settings
+
+    path = find_config(CONTEXT.config, os.environ)
+    env = dict(os.environ) if path is not None else _WITHOUT_FILE | dict(os.environ)
+    try:
+        settings, _ = load_settings(path, env)
+    except SettingsError as error:
+        raise CommandError("the configuration is wrong:\n  " + "\n  ".join(error.problems)) from error
+    if settings.cli_address:
+        raise CommandError("remote access (cli.address) is not served yet; run the command on the server")
+    return settings.unix_socket, settings.cli_timeout.total_seconds()

@@ -1,0 +1,143 @@
+"""`nodes`: machines of the tailnet."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from coordinator.cli import output
+from coordinator.cli.client import call, find_user, segment
+from coordinator.cli.preauthkeys import split
+
+app = typer.Typer(no_args_is_help=True, help="Machines of the tailnet.")
+
+NodeID = Annotated[int, typer.Option("-i", "--identifier", help="Id of the node.")]
+
+
+@app.command("list")
+def list_nodes(
+    user: Annotated[str | None, typer.Option("-u", "--user", help="Only those of this user.")] = None,
+    tags: Annotated[bool, typer.Option("-t", "--tags", hidden=True)] = False,
+) -> None:
+    """List nodes."""
+    nodes = call("GET", "/api/v1/node", query={"user": user} if user else None)["nodes"]
+    rows = [
+        [
+            node["id"],
+            node["name"],
+            node["givenName"],
+            node["user"]["name"] if node["user"] else "-",
+            ",".join(node["tags"]) or "-",
+            ", ".join(node["ipAddresses"]),
+            "yes" if node["ephemeral"] else "no",
+            output.moment(node["lastSeen"]),
+            output.moment(node["expiry"]),
+            "online" if node["online"] else "offline",
+            "yes" if node["expired"] else "no",
+        ]
+        for node in nodes
+    ]
+    headers = [
+        "ID",
+        "Hostname",
+        "Name",
+        "User",
+        "Tags",
+        "IP addresses",
+        "Ephemeral",
+        "Last seen",
+        "Expiration",
+        "Connected",
+        "Expired",
+    ]
+    output.emit(nodes, output.table(headers, rows))
+
+
+@app.command("list-routes")
+def list_routes(
+    identifier: Annotated[int | None, typer.Option("-i", "--identifier", help="Only this node.")] = None,
+) -> None:
+    """List advertised, approved and served routes."""
+    nodes = [
+        node
+        for node in call("GET", "/api/v1/node")["nodes"]
+        if (identifier is None and node["availableRoutes"] + node["approvedRoutes"])
+        or node["id"] == str(identifier)
+    ]
+    rows = [
+        [
+            node["id"],
+            node["givenName"],
+            ", ".join(node["approvedRoutes"]) or "-",
+            ", ".join(node["availableRoutes"]) or "-",
+            ", ".join(node["subnetRoutes"]) or "-",
+        ]
+        for node in nodes
+    ]
+    output.emit(nodes, output.table(["ID", "Hostname", "Approved", "Available", "Serving (Primary)"], rows))
+
+
+@app.command("delete")
+def delete(identifier: NodeID) -> None:
+    """Delete a node; its client is told at once."""
+    node = call("GET", f"/api/v1/node/{identifier}")["node"]
+    if not output.confirm(f"Delete node {node['givenName']} (id {node['id']})?"):
+        output.emit({"Result": "Node not deleted"}, "Node not deleted")
+        return
+    call("DELETE", f"/api/v1/node/{identifier}")
+    output.emit({"Result": "Node deleted"}, "Node deleted")
+
+
+@app.command("rename")
+def rename(new_name: str, identifier: NodeID) -> None:
+    """Give a node another name."""
+    node = call("POST", f"/api/v1/node/{identifier}/rename/{segment(new_name)}")["node"]
+    output.emit(node, f"Node {node['id']} is called {node['givenName']} now.")
+
+
+@app.command("expire")
+def expire(
+    identifier: NodeID,
+    expiry: Annotated[str | None, typer.Option("-e", "--expiry", help="RFC 3339; default now.")] = None,
+    disable: Annotated[bool, typer.Option("-d", "--disable", help="The key never expires.")] = False,
+) -> None:
+    """Expire a node's key, now or later, or never."""
+    body: dict[str, Any] = {"disableExpiry": disable}
+    if expiry:
+        body["expiry"] = expiry
+    node = call("POST", f"/api/v1/node/{identifier}/expire", body)["node"]
+    when = output.moment(node["expiry"]) if node["expiry"] else "never"
+    output.emit(node, f"Key of node {node['givenName']} expires: {when}")
+
+
+@app.command("tag")
+def tag(identifier: NodeID, tags: Annotated[list[str], typer.Option("-t", "--tags")]) -> None:
+    """Replace a node's tags."""
+    node = call("POST", f"/api/v1/node/{identifier}/tags", {"tags": split(tags)})["node"]
+    output.emit(node, f"Node {node['givenName']} has tags {', '.join(node['tags'])}")
+
+
+@app.command("approve-routes")
+def approve_routes(
+    identifier: NodeID,
+    routes: Annotated[list[str], typer.Option("-r", "--routes", help="Comma list; empty for none.")],
+) -> None:
+    """Replace a node's approved routes."""
+    node = call("POST", f"/api/v1/node/{identifier}/approve_routes", {"routes": split(routes)})["node"]
+    output.emit(node, f"Approved on {node['givenName']}: {', '.join(node['approvedRoutes']) or 'nothing'}")
+
+
+@app.command("register", hidden=True)
+def register(
+    user: Annotated[str, typer.Option("-u", "--user")], key: Annotated[str, typer.Option("-k", "--key")]
+) -> None:
+    """Approve a pending login (older spelling of `auth register`)."""
+    approve(user, key)
+
+
+def approve(user: str, login_id: str) -> None:
+    """Admit a machine that waits for a person."""
+    owner = find_user(user)["id"]
+    node = call("POST", "/api/v1/auth/register", {"user": owner, "authId": login_id})["node"]
+    output.emit(node, f"Node {node['givenName']} joined.")

@@ -1,0 +1,560 @@
+"""The composition root: the only place that picks concrete parts and puts them together."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import signal
+import socket
+import ssl
+import sys
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+
+import structlog
+import uvloop
+import yaml
+from aiohttp import web
+
+from acl import PolicyError, PolicyIndex, parse_policy
+from coordinator.control.h2_server import ControlServer
+from coordinator.control.map_handler import MapHandler
+from coordinator.control.register_handler import RegisterHandler
+from coordinator.control.router import Router
+from coordinator.listeners import inherited_sockets, listen, restart_in_place
+from coordinator.netmap.config import MapConfig, staggered_dial_plan
+from coordinator.netmap.derp import EmbeddedRelay, build_derp_map, regions_from_document
+from coordinator.netmap.dns import DNSSettings, build_dns_config
+from coordinator.netmap.fragments import Fragments
+from coordinator.netmap.world import World
+from coordinator.noise.keys import clamp, format_private_key, parse_private_key, public_key
+from coordinator.services.login import PendingLogins
+from coordinator.services.map_sessions import MapSessions
+from coordinator.services.nodes import NodeService
+from coordinator.services.policy import PolicyService
+from coordinator.services.preauth_keys import PreAuthKeyService
+from coordinator.services.registration import RegistrationService, RegistrationSettings
+from coordinator.services.sweeper import Sweeper
+from coordinator.services.tailnet import Tailnet
+from coordinator.services.users import UserService
+from coordinator.settings.model import Settings
+from coordinator.store.engine import postgres_url, sqlite_url
+from coordinator.store.store import Store
+from coordinator.tailcfg.derp_map import DERPRegion
+from coordinator.tailcfg.dns_config import DNSRecord
+from coordinator.tailcfg.errors import WireError
+from coordinator.tailcfg.keys import machine_key_from_bytes, node_key_from_bytes, parse_node_key, raw_bytes
+from coordinator.tailnet.actors import Actor
+from coordinator.tailnet.addresses import Prefixes
+from coordinator.tailnet.change_log import ChangeLog
+from coordinator.tailnet.errors import CoordinatorError, InvalidError
+from coordinator.tailnet.facts import tailnet_facts
+from coordinator.tailnet.snapshot import Snapshot
+from coordinator.telemetry.logging import configure_logging
+from coordinator.telemetry.metrics import METRICS
+from coordinator.telemetry.tasks import spawn
+from coordinator.version import version_document
+from coordinator.web.api.app import api_app
+from coordinator.web.api.nodes import NodeRoutes
+from coordinator.web.api.policy import PolicyRoutes
+from coordinator.web.api.preauth_keys import PreAuthKeyRoutes
+from coordinator.web.api.users import UserRoutes
+from coordinator.web.metrics_page import metrics_app
+from coordinator.web.middleware import add_headers, errors
+from coordinator.web.public import PublicPages
+from derp.admission import Admission, AllowAll
+from derp.certificate import CertificateError, ensure_self_signed
+from derp.keys import KeyFormatError, load_or_create_private_key
+from derp.server import Relay
+from derp.stun_server import serve_stun
+
+log = structlog.get_logger(__name__)
+
+SOCKET_ACTOR = Actor(kind="socket", name="local")
+FIRST_USER = "first"
+FIRST_KEY_LIFETIME = timedelta(hours=24)
+SHUTDOWN_SECONDS = 3.0
+LAG_INTERVAL = 0.5
+
+
+class StartError(Exception):
+    """The server cannot start; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Stop:
+    """How the server was told to end."""
+
+    restart: bool
+
+
+def run(settings: Settings, notices: list[str], *, quickstart: bool, config_path: Path | None) -> int:
+    """Run the server until a signal ends it.
+
+    Args:
+        settings: As loaded.
+        notices: Lines about the configuration, logged at start.
+        quickstart: Create a first user and key if there is none, and print what to paste on a client.
+        config_path: Where the settings came from, for the printed commands.
+
+    Returns:
+        The exit code.
+    """
+    configure_logging(settings.log_level, settings.log_format)
+    for notice in notices:
+        log.warning("configuration", notice=notice)
+    server = Server(settings)
+    try:
+        stop = uvloop.run(server.serve(quickstart=quickstart, config_path=config_path))
+    except (StartError, CoordinatorError, OSError) as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+    except PolicyError as error:
+        shown = "\n  ".join(str(problem) for problem in error.problems)
+        print(f"Error: the policy is wrong, so the server does not start:\n  {shown}", file=sys.stderr)
+        return 1
+    if stop.restart:
+        restart_in_place(server.sockets)
+    return 0
+
+
+def check_configuration(settings: Settings) -> list[str]:
+    """What `configtest` looks at beyond the file itself: everything the settings name."""
+    problems: list[str] = []
+    if settings.policy_path is not None and not settings.policy_in_database:
+        try:
+            parse_policy(settings.policy_path.read_text(encoding="utf-8"))
+        except PolicyError as error:
+            problems += [f"{settings.policy_path}: {problem}" for problem in error.problems]
+        except (OSError, UnicodeDecodeError) as error:
+            problems.append(f"policy.path: {error}")
+    try:
+        _map_config(settings, certificate_sha256=None)
+    except InvalidError as error:
+        problems.append(error.message)
+    for name, path in (("tls_cert_path", settings.tls_cert_path), ("tls_key_path", settings.tls_key_path)):
+        if path is not None and not path.is_file():
+            problems.append(f"{name}: {path} does not exist")
+    if settings.noise_private_key_path.exists():
+        try:
+            _load_noise_key(settings.noise_private_key_path)
+        except StartError as error:
+            problems.append(str(error))
+    return problems
+
+
+class TailnetAdmission:
+    """Who may use the embedded relay: nodes of this tailnet whose key is valid."""
+
+    def __init__(self, tailnet: Tailnet) -> None:
+        self._tailnet = tailnet
+
+    async def admit(self, node_key: bytes, source: str) -> bool:
+        """Whether the holder of this NodeKey may relay."""
+        return _may_relay(self._tailnet, node_key_from_bytes(node_key))
+
+
+class Server:
+    """One server process. `sockets` are its TCP listeners by name, for a restart in place."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.sockets: dict[str, socket.socket] = {}
+        self._inherited: dict[str, socket.socket] = {}
+
+    async def serve(self, *, quickstart: bool, config_path: Path | None) -> _Stop:
+        """Start, serve until told to end, stop cleanly."""
+        stop: asyncio.Future[_Stop] = asyncio.get_running_loop().create_future()
+        self._inherited = inherited_sockets(os.environ, os.getpid())
+        async with AsyncExitStack() as stack:
+            policy = await self._start(stack)
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(number, _end, stop, _Stop(restart=False))
+            loop.add_signal_handler(signal.SIGUSR2, _end, stop, _Stop(restart=True))
+            loop.add_signal_handler(signal.SIGHUP, policy.reload)
+            log.info("ready", server_url=self._settings.server_url, version=version_document()["version"])
+            if quickstart:
+                await self._greet(config_path)
+            result = await stop
+            log.info("stopping", restart=result.restart)
+        return result
+
+    async def _start(self, stack: AsyncExitStack) -> PolicyService:
+        """Build and start everything; the stack stops it in reverse order."""
+        settings = self._settings
+        noise_key = _load_noise_key(settings.noise_private_key_path)
+        pin = self._relay_certificate()
+        store = await self._open_store(stack)
+        state = await store.load()
+        config = _map_config(settings, certificate_sha256=pin)
+        world = World(
+            snapshot=Snapshot(),
+            policy=PolicyIndex(None, tailnet_facts(state.users.values(), domain=config.domain)),
+            log=ChangeLog(),
+            fragments=Fragments(config),
+        )
+        tailnet = Tailnet(store, state, world, _utc_now, auto_updates=settings.auto_update_enabled)
+        policy = PolicyService(
+            tailnet,
+            path=settings.policy_path,
+            database_mode=settings.policy_in_database,
+            stored=state.policy,
+        )
+        policy.load()
+        tailnet.start()
+        stack.push_async_callback(tailnet.close)
+        policy.start()
+        stack.push_async_callback(policy.close)
+
+        sessions = MapSessions(tailnet, window=settings.coalescing_window.total_seconds())
+        nodes = NodeService(tailnet)
+        logins = PendingLogins(settings.server_url, _utc_now, secrets.token_hex)
+        registration = RegistrationService(
+            tailnet,
+            logins,
+            RegistrationSettings(
+                prefixes=Prefixes(
+                    v4=settings.prefix_v4, v6=settings.prefix_v6, random=settings.random_allocation
+                ),
+                key_lifetime=settings.node_expiry or None,
+            ),
+            secrets.randbelow,
+        )
+        self._users = UserService(tailnet)
+        self._keys = PreAuthKeyService(tailnet, secrets.token_bytes)
+        sessions.start()
+        stack.push_async_callback(sessions.close)
+        sweeper = Sweeper(tailnet, inactivity=settings.ephemeral_inactivity)
+        sweeper.start()
+        stack.push_async_callback(sweeper.close)
+
+        control = ControlServer(
+            noise_key,
+            Router(
+                {
+                    ("POST", "/machine/register"): RegisterHandler(registration),
+                    ("POST", "/machine/map"): MapHandler(tailnet, sessions, nodes),
+                }
+            ),
+        )
+        relay = await self._start_relay(stack, tailnet)
+
+        async def healthy() -> bool:
+            try:
+                await store.ping()
+            except CoordinatorError:
+                return False
+            return True
+
+        pages = PublicPages(
+            machine_key=machine_key_from_bytes(public_key(noise_key)),
+            version=version_document(),
+            healthy=healthy,
+            verify=lambda text: _verify(tailnet, text),
+            logins=logins,
+        )
+        await self._serve_api(
+            stack,
+            api_app(
+                [
+                    UserRoutes(self._users, SOCKET_ACTOR),
+                    PreAuthKeyRoutes(self._keys, self._users, SOCKET_ACTOR),
+                    NodeRoutes(nodes, self._users, registration, SOCKET_ACTOR),
+                    PolicyRoutes(policy, SOCKET_ACTOR),
+                ],
+                healthy,
+                version_document(),
+            ),
+        )
+        await self._serve_public(stack, pages, control, relay)
+        lag = spawn("loop lag", _measure_lag(tailnet))
+        stack.callback(lag.cancel)
+        return policy
+
+    async def _open_store(self, stack: AsyncExitStack) -> Store:
+        database = self._settings.database
+        if database.kind == "postgres":
+            url = postgres_url(
+                database.host,
+                database.port,
+                database.name,
+                database.user,
+                database.password.reveal(),
+                database.ssl,
+            )
+        else:
+            database.sqlite_path.parent.mkdir(parents=True, exist_ok=True)
+            url = sqlite_url(database.sqlite_path, wal=database.write_ahead_log)
+        store = await Store.open(url, echo=database.debug)
+        stack.push_async_callback(store.close)
+        return store
+
+    # the relay
+
+    def _relay_certificate(self) -> str | None:
+        """The pin of the relay's own certificate, if it has a listener of its own."""
+        settings = self._settings
+        if not settings.relay.enabled or not settings.plain_http or settings.relay.tls_listen_addr is None:
+            return None
+        try:
+            return ensure_self_signed(
+                settings.relay.tls_cert_path, settings.relay.tls_key_path, [settings.server_host]
+            )
+        except CertificateError as error:
+            raise StartError(str(error)) from error
+
+    async def _start_relay(self, stack: AsyncExitStack, tailnet: Tailnet) -> Relay | None:
+        settings = self._settings.relay
+        if not settings.enabled:
+            return None
+        try:
+            private_key = load_or_create_private_key(settings.private_key_path)
+        except KeyFormatError as error:
+            raise StartError(f"derp.server.private_key_path: {error}") from error
+        admission: Admission = TailnetAdmission(tailnet) if settings.verify_clients else AllowAll()
+        relay = Relay(private_key=private_key, admission=admission)
+        tailnet.on_departure(lambda node: relay.disconnect(raw_bytes(node.node_key)))
+        await relay.start()
+        stack.push_async_callback(relay.close)
+        if settings.stun_listen_addr is not None:
+            host, port = settings.stun_listen_addr
+            stun = await serve_stun(host, port)
+            stack.push_async_callback(stun.close)
+        return relay
+
+    # listeners
+
+    async def _serve_public(
+        self, stack: AsyncExitStack, pages: PublicPages, control: ControlServer, relay: Relay | None
+    ) -> None:
+        settings = self._settings
+        app = web.Application(middlewares=[errors])
+        app.on_response_prepare.append(add_headers)
+        app.router.add_routes(pages.routes())
+        app.router.add_routes(control.routes())
+        if relay is not None:
+            app.router.add_routes(relay.routes())
+        if relay is not None and settings.plain_http and settings.relay.tls_listen_addr is not None:
+            relay_app = web.Application()
+            relay_app.router.add_routes(relay.routes())
+            tls = _tls(settings.relay.tls_cert_path, settings.relay.tls_key_path)
+            await self._listen(stack, "derp", relay_app, settings.relay.tls_listen_addr, tls)
+        if settings.metrics_listen_addr is not None:
+            metrics = metrics_app(METRICS.render)
+            await self._listen(stack, "metrics", metrics, settings.metrics_listen_addr, None)
+        tls = None
+        if settings.tls_cert_path is not None and settings.tls_key_path is not None:
+            tls = _tls(settings.tls_cert_path, settings.tls_key_path)
+        await self._listen(stack, "main", app, settings.listen_addr, tls)
+        # Stopped before the listeners, so that clients come back to a port that is still open.
+        stack.push_async_callback(control.close, SHUTDOWN_SECONDS)
+
+    async def _listen(
+        self,
+        stack: AsyncExitStack,
+        name: str,
+        app: web.Application,
+        address: tuple[str, int],
+        tls: ssl.SSLContext | None,
+    ) -> None:
+        sock = listen(address, self._inherited.pop(name, None))
+        # A copy stays here, so that stopping the site does not close the listener before a restart.
+        self.sockets[name] = sock.dup()
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        await web.SockSite(runner, sock, ssl_context=tls, backlog=4096).start()
+
+    async def _serve_api(self, stack: AsyncExitStack, app: web.Application) -> None:
+        path = self._settings.unix_socket
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if _socket_in_use(path):
+            raise StartError(f"another server is running on {path}")
+        path.unlink(missing_ok=True)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        previous = os.umask(0o177)
+        try:
+            await web.UnixSite(runner, str(path)).start()
+        finally:
+            os.umask(previous)
+        path.chmod(self._settings.unix_socket_permission)
+
+    async def _greet(self, config_path: Path | None) -> None:
+        """First start: a user and a key. Always: what to do next."""
+        command = f"coordinator -c {config_path}" if config_path else "coordinator"
+        login = f"tailscale up --login-server={self._settings.server_url}"
+        if self._users.list():
+            print(
+                f"\nServing {self._settings.server_url}. Another machine joins with a key from\n"
+                f"  {command} preauthkeys create --user {self._users.list()[0].name}\n"
+                f"and, on the machine,\n  {login} --auth-key=KEY\n",
+                flush=True,
+            )
+            return
+        user = await self._users.create(FIRST_USER, actor=SOCKET_ACTOR)
+        _, secret = await self._keys.create(
+            user_id=user.id,
+            reusable=True,
+            expiration=_utc_now() + FIRST_KEY_LIFETIME,
+            actor=SOCKET_ACTOR,
+        )
+        print(
+            f"\nServing {self._settings.server_url}.\n"
+            "Paste this on each machine that shall join (works for 24 hours):\n\n"
+            f"  {login} --auth-key={secret}\n\n"
+            f"Look at them with:  {command} nodes list\n",
+            flush=True,
+        )
+
+
+def _end(stop: asyncio.Future[_Stop], how: _Stop) -> None:
+    if not stop.done():
+        stop.set_result(how)
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _may_relay(tailnet: Tailnet, node_key: str) -> bool:
+    try:
+        record = tailnet.snapshot.record_by_key(parse_node_key(node_key))
+    except WireError:
+        return False
+    return record is not None and not record.expired
+
+
+def _verify(tailnet: Tailnet, text: str) -> bool:
+    return _may_relay(tailnet, text)
+
+
+def _load_noise_key(path: Path) -> bytes:
+    try:
+        return parse_private_key(path.read_text(encoding="ascii"))
+    except FileNotFoundError:
+        pass
+    except (ValueError, OSError) as error:
+        raise StartError(f"noise.private_key_path: {path}: {error}") from error
+    private_key = clamp(secrets.token_bytes(32))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(format_private_key(private_key) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise StartError(f"noise.private_key_path: {error}") from error
+    return private_key
+
+
+def _map_config(settings: Settings, *, certificate_sha256: str | None) -> MapConfig:
+    relay = _embedded_relay(settings, certificate_sha256)
+    regions = [region for path in settings.derp_paths for region in _regions_from_file(path)]
+    prefixes = [network for network in (settings.prefix_v4, settings.prefix_v6) if network is not None]
+    dns = settings.dns
+    capabilities: dict[str, list[object] | None] = {
+        "https://tailscale.com/cap/is-admin": None,
+        "https://tailscale.com/cap/ssh": None,
+        "default-auto-update": [settings.auto_update_enabled],
+    }
+    if settings.taildrop_enabled:
+        capabilities["https://tailscale.com/cap/file-sharing"] = None
+    return MapConfig(
+        base_domain=dns.base_domain,
+        derp_map=build_derp_map(relay, regions, pinning=True),
+        derp_map_unpinned=build_derp_map(relay, regions, pinning=False),
+        dns=build_dns_config(
+            DNSSettings(
+                magic_dns=dns.magic_dns,
+                base_domain=dns.base_domain,
+                override_local_dns=dns.override_local_dns,
+                nameservers=dns.nameservers,
+                split=dns.split,
+                search_domains=dns.search_domains,
+                extra_records=[
+                    DNSRecord(name=record["name"], type=record.get("type", "A"), value=record["value"])
+                    for record in dns.extra_records
+                ],
+            ),
+            prefixes,
+        ),
+        capabilities=capabilities,
+        disable_logtail=not settings.logtail_enabled,
+        dial_plan=staggered_dial_plan(settings.server_host) if _is_address(settings.server_host) else (),
+    )
+
+
+def _embedded_relay(settings: Settings, certificate_sha256: str | None) -> EmbeddedRelay | None:
+    relay = settings.relay
+    if not relay.enabled or not relay.in_map:
+        return None
+    own_listener = settings.plain_http and relay.tls_listen_addr is not None
+    port = relay.tls_listen_addr[1] if own_listener and relay.tls_listen_addr else settings.server_port
+    return EmbeddedRelay(
+        region_id=relay.region_id,
+        region_code=relay.region_code,
+        region_name=relay.region_name,
+        host=settings.server_host,
+        port=port,
+        stun_port=relay.stun_listen_addr[1] if relay.stun_listen_addr else -1,
+        ipv4=relay.ipv4 or None,
+        ipv6=relay.ipv6 or None,
+        certificate_sha256=certificate_sha256,
+    )
+
+
+def _regions_from_file(path: Path) -> list[DERPRegion]:
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InvalidError(f"derp.paths: {path}: {error}") from error
+    return regions_from_document(document, str(path))
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _tls(cert_path: Path, key_path: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    # Both upgrades need HTTP/1.1.
+    context.set_alpn_protocols(["http/1.1"])
+    try:
+        context.load_cert_chain(cert_path, key_path)
+    except (OSError, ssl.SSLError) as error:
+        raise StartError(f"cannot load the certificate {cert_path} with {key_path}: {error}") from error
+    return context
+
+
+def _socket_in_use(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True
+
+
+async def _measure_lag(tailnet: Tailnet) -> None:
+    loop = asyncio.get_running_loop()
+    while True:
+        due = loop.time() + LAG_INTERVAL
+        await asyncio.sleep(LAG_INTERVAL)
+        METRICS.loop_lag_seconds.observe(max(0.0, loop.time() - due))
+        records = tailnet.snapshot.records.values()
+        online = sum(record.node.online for record in records)
+        METRICS.nodes.labels(presence="online").set(online)
+        METRICS.nodes.labels(presence="offline").set(len(records) - online)

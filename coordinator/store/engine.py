@@ -1,0 +1,80 @@
+"""Connections: URLs, engines, and what each database needs to be told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, event
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from coordinator.tailnet.errors import InvalidError
+
+BUSY_TIMEOUT_MS = 5000
+"""How long SQLite waits for another process that holds the file, such as a backup."""
+SLOW_CONNECT_SECONDS = 10
+
+_SSL_WORDS = {"true": "require", "false": "disable", "": "disable"}
+_SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+
+
+def sqlite_url(path: Path | str, *, wal: bool = True) -> URL:
+    """A SQLite file. `wal` chooses write-ahead logging."""
+    return URL.create("sqlite+aiosqlite", database=str(path), query={} if wal else {"wal": "off"})
+
+
+def postgres_url(host: str, port: int, name: str, user: str, password: str = "", ssl: str = "false") -> URL:
+    """A PostgreSQL database. `host` may be a socket directory; `ssl` is true, false or an sslmode.
+
+    Raises:
+        InvalidError: `ssl` is neither.
+    """
+    mode = _SSL_WORDS.get(ssl.lower(), ssl.lower())
+    if mode not in _SSL_MODES:
+        raise InvalidError(
+            f"database.postgres.ssl: `{ssl}` is not true, false or one of {', '.join(_SSL_MODES)}"
+        )
+    query = {"ssl": mode}
+    if host.startswith("/"):
+        return URL.create(
+            "postgresql+asyncpg",
+            username=user,
+            password=password or None,
+            database=name,
+            query={"host": host, "port": str(port), **query},
+        )
+    return URL.create(
+        "postgresql+asyncpg",
+        username=user,
+        password=password or None,
+        host=host,
+        port=port,
+        database=name,
+        query=query,
+    )
+
+
+def make_engine(url: URL, *, echo: bool = False, pool_size: int = 10) -> AsyncEngine:
+    """An engine with the settings each database needs for durability."""
+    if url.get_backend_name() != "sqlite":
+        return create_async_engine(
+            url,
+            echo=echo,
+            pool_size=pool_size,
+            pool_pre_ping=True,
+            connect_args={"timeout": SLOW_CONNECT_SECONDS},
+        )
+    wal = url.query.get("wal") != "off"
+    engine = create_async_engine(url.set(query={}), echo=echo)
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def prepare(connection: Any, record: Any) -> None:
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA journal_mode={'WAL' if wal else 'DELETE'}")
+        # FULL: a commit has reached the disk when it returns, also in WAL mode.
+        cursor.execute("PRAGMA synchronous=FULL")
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+        cursor.close()
+
+    return engine

@@ -1,0 +1,145 @@
+"""Values to rows and back."""
+
+from __future__ import annotations
+
+import json
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any
+
+from sqlalchemy import Row
+
+from coordinator.tailnet.nodes import Node
+from coordinator.tailnet.preauth_keys import PreAuthKey
+from coordinator.tailnet.state import AuditEntry, StoredPolicy
+from coordinator.tailnet.users import User
+
+
+def user_row(user: User) -> dict[str, Any]:
+    """A user as columns."""
+    return {
+        "id": user.id,
+        "name": user.name,
+        "display_name": user.display_name,
+        "email": user.email,
+        "provider": user.provider,
+        "provider_identifier": user.provider_identifier,
+        "profile_pic_url": user.profile_pic_url,
+        "role": user.role,
+        "created_at": user.created_at,
+    }
+
+
+def user_from(row: Row[Any]) -> User:
+    """A user from its row."""
+    return User(**row._mapping)
+
+
+def preauth_key_row(key: PreAuthKey) -> dict[str, Any]:
+    """A pre-auth key as columns."""
+    return {
+        "id": key.id,
+        "prefix": key.prefix,
+        "hash": key.hash,
+        "hash_scheme": key.hash_scheme,
+        "user_id": key.user_id,
+        "tags": _list(key.tags),
+        "reusable": key.reusable,
+        "ephemeral": key.ephemeral,
+        "used": key.used,
+        "revoked": key.revoked,
+        "expiration": key.expiration,
+        "created_at": key.created_at,
+    }
+
+
+def preauth_key_from(row: Row[Any]) -> PreAuthKey:
+    """A pre-auth key from its row."""
+    columns = dict(row._mapping)
+    return PreAuthKey(
+        **columns | {"tags": tuple(json.loads(columns["tags"])), "hash": bytes(columns["hash"])}
+    )
+
+
+def volatile_row(node: Node) -> dict[str, Any]:
+    """The volatile columns of a node."""
+    return {
+        "disco_key": node.disco_key,
+        "hostinfo": json.dumps(dict(node.hostinfo), separators=(",", ":")),
+        "endpoints": _list(node.endpoints),
+        "home_derp": node.home_derp,
+        "cap_version": node.cap_version,
+        "last_seen": node.last_seen,
+    }
+
+
+def node_row(node: Node) -> dict[str, Any]:
+    """A node as columns."""
+    return {
+        "id": node.id,
+        "machine_key": node.machine_key,
+        "node_key": node.node_key,
+        "network_lock_key": node.network_lock_key,
+        "user_id": node.user_id,
+        "tags": _list(node.tags),
+        "hostname": node.hostname,
+        "given_name": node.given_name,
+        "given_name_fixed": node.given_name_fixed,
+        "ipv4": None if node.ipv4 is None else str(node.ipv4),
+        "ipv6": None if node.ipv6 is None else str(node.ipv6),
+        "register_method": node.register_method,
+        "auth_key_id": node.auth_key_id,
+        "ephemeral": node.ephemeral,
+        "expiry": node.expiry,
+        "created_at": node.created_at,
+        "approved_routes": _list(node.approved_routes),
+        **volatile_row(node),
+    }
+
+
+def node_from(row: Row[Any]) -> Node:
+    """A node from its row; offline, as nobody is connected yet."""
+    columns = dict(row._mapping)
+    for name in ("tags", "approved_routes", "endpoints"):
+        columns[name] = tuple(json.loads(columns[name]))
+    columns["hostinfo"] = json.loads(columns["hostinfo"])
+    columns["ipv4"] = IPv4Address(columns["ipv4"]) if columns["ipv4"] else None
+    columns["ipv6"] = IPv6Address(columns["ipv6"]) if columns["ipv6"] else None
+    return Node(**columns)
+
+
+def policy_row(policy: StoredPolicy) -> dict[str, Any]:
+    """A policy version as columns."""
+    return {
+        "id": policy.id,
+        "text": policy.text,
+        "created_at": policy.created_at,
+        "author": policy.author,
+        "note": policy.note,
+    }
+
+
+def policy_from(row: Row[Any]) -> StoredPolicy:
+    """A policy version from its row."""
+    return StoredPolicy(**row._mapping)
+
+
+def audit_row(entry: AuditEntry) -> dict[str, Any]:
+    """An audit entry as columns."""
+    return {
+        "id": entry.id,
+        "at": entry.at,
+        "actor": entry.actor,
+        "action": entry.action,
+        "target": entry.target,
+        "details": json.dumps(dict(entry.details)),
+    }
+
+
+def audit_from(row: Row[Any]) -> AuditEntry:
+    """An audit entry from its row."""
+    columns = dict(row._mapping)
+    return AuditEntry(**{**columns, "details": json.loads(columns["details"])})
+
+
+def _list(values: tuple[str, ...]) -> str:
+    return json.dumps(list(values))

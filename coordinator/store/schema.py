@@ -1,0 +1,167 @@
+"""The tables, for both databases.
+
+Ids are given by the caller and never reused, so no column counts by itself. Times are stored as UTC text
+(sortable, microseconds),
+addresses and lists as text: both databases then hold the same.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+)
+from sqlalchemy.engine import Dialect
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+    }
+)
+
+
+class Moment(TypeDecorator[datetime]):
+    """An aware time as `2026-01-02T03:04:05.000006Z`, the same text in both databases."""
+
+    impl = String(27)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> str | None:
+        """Aware times only: a naive one is a bug."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a time without zone must not reach the store")
+        return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f") + "Z"
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:
+        """Back to an aware time."""
+        return None if value is None else datetime.fromisoformat(value)
+
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("name", Text, nullable=False),
+    Column("display_name", Text, nullable=False),
+    Column("email", Text, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("provider_identifier", Text),
+    Column("profile_pic_url", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+)
+# A local user's name is unique; users of identity providers are told apart by their identity.
+Index(
+    "uq_users_local_name",
+    users.c.name,
+    unique=True,
+    sqlite_where=users.c.provider_identifier.is_(None),
+    postgresql_where=users.c.provider_identifier.is_(None),
+)
+Index(
+    "uq_users_provider_identifier",
+    users.c.provider_identifier,
+    unique=True,
+    sqlite_where=users.c.provider_identifier.is_not(None),
+    postgresql_where=users.c.provider_identifier.is_not(None),
+)
+
+preauth_keys = Table(
+    "preauth_keys",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("prefix", Text, nullable=False, unique=True),
+    Column("hash", LargeBinary, nullable=False),
+    Column("hash_scheme", Text, nullable=False),
+    Column("user_id", BigInteger, ForeignKey("users.id")),
+    Column("tags", Text, nullable=False),
+    Column("reusable", Boolean, nullable=False),
+    Column("ephemeral", Boolean, nullable=False),
+    Column("used", Boolean, nullable=False),
+    Column("revoked", Boolean, nullable=False),
+    Column("expiration", Moment),
+    Column("created_at", Moment, nullable=False),
+)
+
+nodes = Table(
+    "nodes",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("machine_key", Text, nullable=False, index=True),
+    Column("node_key", Text, nullable=False, unique=True),
+    Column("disco_key", Text),
+    Column("network_lock_key", Text),
+    Column("user_id", BigInteger, ForeignKey("users.id")),
+    Column("tags", Text, nullable=False),
+    Column("hostname", Text, nullable=False),
+    Column("given_name", Text, nullable=False, unique=True),
+    Column("given_name_fixed", Boolean, nullable=False),
+    Column("ipv4", Text, unique=True),
+    Column("ipv6", Text, unique=True),
+    Column("register_method", Text, nullable=False),
+    Column("auth_key_id", BigInteger),
+    Column("ephemeral", Boolean, nullable=False),
+    Column("expiry", Moment),
+    Column("created_at", Moment, nullable=False),
+    Column("approved_routes", Text, nullable=False),
+    Column("hostinfo", Text, nullable=False),
+    Column("endpoints", Text, nullable=False),
+    Column("home_derp", BigInteger, nullable=False),
+    Column("cap_version", BigInteger, nullable=False),
+    Column("last_seen", Moment),
+)
+
+policies = Table(
+    "policies",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("text", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("note", Text, nullable=False),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", Moment, nullable=False, index=True),
+    Column("actor", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("details", Text, nullable=False),
+)
+
+counters = Table(
+    "counters",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+"""Values are decimal text: an IPv6 offset may exceed 64 bits."""
+
+changes = Table(
+    "changes",
+    metadata,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", Moment, nullable=False),
+    Column("summary", Text, nullable=False),
+)
+"""One row a commit, `seq` without gaps: what another instance reads to follow."""

@@ -1,0 +1,233 @@
+"""The store: load everything at start, commit one batch at a time.
+
+Every commit is one transaction and one row in the change log, whose `seq` has no gaps: on PostgreSQL an
+advisory lock is held while it is
+taken, and a notification names it, so that other instances can follow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import URL, Table, bindparam, delete, func, insert, select, text, update
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from coordinator.store import rows, schema
+from coordinator.store.engine import make_engine
+from coordinator.store.migrate import migrate
+from coordinator.tailnet.errors import ConflictError, UnavailableError
+from coordinator.tailnet.nodes import Node
+from coordinator.tailnet.state import AuditEntry, ChangeSet, StoredPolicy, TailnetState
+
+CHANNEL = "coordinator_changes"
+_SEQ_LOCK = 7_209_412
+KEPT_CHANGES = 100_000
+"""Rows of the change log that are kept: whoever is further behind reads everything."""
+
+
+class Store:
+    """One database."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    @classmethod
+    async def open(cls, url: URL, *, echo: bool = False, pool_size: int = 10) -> Store:
+        """Connect and migrate.
+
+        Raises:
+            UnavailableError: the database cannot be reached.
+            InvalidError: it is newer than this program.
+        """
+        store = cls(make_engine(url, echo=echo, pool_size=pool_size))
+        try:
+            with _translated():
+                await migrate(store._engine)
+        except BaseException:
+            await store.close()
+            raise
+        return store
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._engine.dispose()
+
+    async def ping(self) -> None:
+        """Ask the database for a sign of life; UnavailableError if there is none."""
+        async with self._begin() as connection:
+            await connection.execute(select(1))
+
+    async def load(self) -> TailnetState:
+        """Everything, as of one moment."""
+        async with self._begin() as connection:
+            users = [rows.user_from(row) for row in await connection.execute(select(schema.users))]
+            keys = [
+                rows.preauth_key_from(row) for row in await connection.execute(select(schema.preauth_keys))
+            ]
+            nodes = [rows.node_from(row) for row in await connection.execute(select(schema.nodes))]
+            newest = select(schema.policies).order_by(schema.policies.c.id.desc()).limit(1)
+            policy = (await connection.execute(newest)).first()
+            counters = await connection.execute(select(schema.counters))
+            return TailnetState(
+                users={user.id: user for user in users},
+                nodes={node.id: node for node in nodes},
+                preauth_keys={key.id: key for key in keys},
+                policy=rows.policy_from(policy) if policy else None,
+                counters={row.name: int(row.value) for row in counters},
+            )
+
+    async def commit(self, changes: ChangeSet) -> int:
+        """Write a batch in one transaction.
+
+        Returns:
+            The commit's `seq`.
+
+        Raises:
+            ConflictError: a unique value is taken; nothing was written.
+            UnavailableError: the database does not answer; nothing was written.
+        """
+        async with self._begin() as connection:
+            await _delete(connection, schema.nodes, changes.delete_nodes)
+            await _delete(connection, schema.preauth_keys, changes.delete_preauth_keys)
+            await _put(connection, schema.users, [rows.user_row(user) for user in changes.put_users.values()])
+            await _put(
+                connection,
+                schema.preauth_keys,
+                [rows.preauth_key_row(key) for key in changes.put_preauth_keys.values()],
+            )
+            # Two nodes may exchange names: what is replaced goes first, so that no value is in the way.
+            await _put(connection, schema.nodes, [rows.node_row(node) for node in changes.put_nodes.values()])
+            await _delete(connection, schema.users, changes.delete_users)
+            await _insert(
+                connection, schema.policies, [rows.policy_row(each) for each in changes.put_policies]
+            )
+            await _insert(connection, schema.audit, [rows.audit_row(entry) for entry in changes.audit])
+            await _put_counters(connection, changes.counters)
+            return await _log(connection, changes)
+
+    async def save_volatile(self, nodes: Sequence[Node]) -> None:
+        """Write the volatile columns; nodes without a row are ignored."""
+        if not nodes:
+            return
+        statement = update(schema.nodes).where(schema.nodes.c.id == bindparam("node_id"))
+        async with self._begin() as connection:
+            await connection.execute(
+                statement, [{"node_id": node.id, **rows.volatile_row(node)} for node in nodes]
+            )
+
+    async def policies(self, limit: int) -> list[StoredPolicy]:
+        """The newest policy versions, newest first."""
+        statement = select(schema.policies).order_by(schema.policies.c.id.desc()).limit(limit)
+        async with self._begin() as connection:
+            return [rows.policy_from(row) for row in await connection.execute(statement)]
+
+    async def audit_entries(self, limit: int, before: int | None = None) -> list[AuditEntry]:
+        """Audit entries, newest first; `before` is an id."""
+        statement = select(schema.audit).order_by(schema.audit.c.id.desc()).limit(limit)
+        if before is not None:
+            statement = statement.where(schema.audit.c.id < before)
+        async with self._begin() as connection:
+            return [rows.audit_from(row) for row in await connection.execute(statement)]
+
+    @asynccontextmanager
+    async def _begin(self) -> AsyncIterator[AsyncConnection]:
+        with _translated():
+            async with self._engine.begin() as connection:
+                yield connection
+
+
+class _translated:  # noqa: N801 - used like a keyword
+    """Library errors stop here."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, IntegrityError):
+            raise ConflictError(
+                f"the database refused a duplicate or dangling value: {error.orig}"
+            ) from error
+        if isinstance(error, DBAPIError | SQLAlchemyError | OSError | TimeoutError):
+            raise UnavailableError(f"the database does not answer: {error}") from error
+
+
+async def _delete(connection: AsyncConnection, table: Table, ids: set[Any]) -> None:
+    if ids:
+        statement = delete(table).where(table.c.id == bindparam("row_id"))
+        await connection.execute(statement, [{"row_id": each} for each in ids])
+
+
+async def _insert(connection: AsyncConnection, table: Table, values: list[dict[str, Any]]) -> None:
+    if values:
+        await connection.execute(insert(table), values)
+
+
+async def _put(connection: AsyncConnection, table: Table, values: list[dict[str, Any]]) -> None:
+    """Insert or replace by id. Users and keys are updated in place, because other rows point at them."""
+    if not values:
+        return
+    ids = [value["id"] for value in values]
+    found = await connection.execute(select(table.c.id).where(table.c.id.in_(ids)))
+    known = {row.id for row in found}
+    if table is schema.nodes:
+        await _delete(connection, table, known)
+        await _insert(connection, table, values)
+        return
+    await _insert(connection, table, [value for value in values if value["id"] not in known])
+    replaced = [value for value in values if value["id"] in known]
+    if replaced:
+        columns: dict[str, Any] = {name: bindparam(name) for name in replaced[0] if name != "id"}
+        statement = update(table).where(table.c.id == bindparam("row_id")).values(columns)
+        await connection.execute(
+            statement,
+            [{"row_id": value["id"], **{name: value[name] for name in columns}} for value in replaced],
+        )
+
+
+async def _put_counters(connection: AsyncConnection, counters: dict[str, int]) -> None:
+    if not counters:
+        return
+    statement = delete(schema.counters).where(schema.counters.c.name == bindparam("counter"))
+    await connection.execute(statement, [{"counter": name} for name in counters])
+    await _insert(
+        connection,
+        schema.counters,
+        [{"name": name, "value": str(value)} for name, value in counters.items()],
+    )
+
+
+async def _log(connection: AsyncConnection, changes: ChangeSet) -> int:
+    """Take the next `seq`. Under a lock: else a later number could be committed first and the earlier be
+    missed.
+    """
+    postgres = connection.dialect.name == "postgresql"
+    if postgres:
+        await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _SEQ_LOCK})
+    last = await connection.scalar(select(func.max(schema.changes.c.seq)))
+    seq = int(last or 0) + 1
+    summary = ",".join(
+        f"{name}:{len(getattr(changes, name))}"
+        for name in (
+            "put_nodes",
+            "delete_nodes",
+            "put_users",
+            "delete_users",
+            "put_preauth_keys",
+            "put_policies",
+        )
+        if getattr(changes, name)
+    )
+    await connection.execute(
+        insert(schema.changes), {"seq": seq, "at": datetime.now(UTC), "summary": summary}
+    )
+    if seq % 1000 == 0:
+        await connection.execute(delete(schema.changes).where(schema.changes.c.seq <= seq - KEPT_CHANGES))
+    if postgres:
+        await connection.execute(
+            text("SELECT pg_notify(:channel, :seq)"), {"channel": CHANNEL, "seq": str(seq)}
+        )
+    return seq

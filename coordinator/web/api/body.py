@@ -1,0 +1,106 @@
+"""Liberal reading of request bodies.
+
+Any Content-Type, numbers or texts for ids, snake_case or camelCase names, unknown fields ignored: every
+generation of tools is understood. Values of a wrong kind are refused by name.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from aiohttp import web
+
+from coordinator.tailnet.errors import InvalidError
+
+MAX_BODY = 16 << 20
+"""A policy may be large; everything else is far below."""
+
+
+class Body:
+    """A JSON object with forgiving accessors."""
+
+    def __init__(self, fields: dict[str, Any]) -> None:
+        self._fields = {name.replace("_", "").lower(): value for name, value in fields.items()}
+
+    @classmethod
+    async def read(cls, request: web.Request) -> Body:
+        """Read a request; an empty body is an empty object."""
+        raw = await request.read()
+        if not raw.strip():
+            return cls({})
+        try:
+            document = json.loads(raw)
+        except (ValueError, RecursionError):
+            raise InvalidError("the body is not JSON") from None
+        if not isinstance(document, dict):
+            raise InvalidError("the body must be a JSON object")
+        return cls(document)
+
+    def has(self, name: str) -> bool:
+        """Whether a value that is not null was given."""
+        return self._fields.get(name.lower()) is not None
+
+    def text(self, name: str, default: str = "") -> str:
+        """A text, or a number as text."""
+        value = self._fields.get(name.lower())
+        if value is None:
+            return default
+        if isinstance(value, bool) or not isinstance(value, str | int):
+            raise InvalidError(f"`{name}` must be text")
+        return str(value)
+
+    def flag(self, name: str) -> bool:
+        """A boolean, false when absent."""
+        value = self._fields.get(name.lower())
+        if value is None:
+            return False
+        if not isinstance(value, bool):
+            raise InvalidError(f"`{name}` must be true or false")
+        return value
+
+    def number(self, name: str) -> int | None:
+        """An id, as number or text; None when absent, empty or 0."""
+        text = self.text(name)
+        if not text or text == "0":
+            return None
+        if not text.isdecimal():
+            raise InvalidError(f"`{name}` must be a number, not `{text}`")
+        return int(text)
+
+    def texts(self, name: str) -> list[str]:
+        """A list of texts, empty when absent."""
+        value = self._fields.get(name.lower())
+        if value is None:
+            return []
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise InvalidError(f"`{name}` must be a list of texts")
+        return list(value)
+
+    def moment(self, name: str) -> datetime | None:
+        """An RFC 3339 time; None when absent."""
+        text = self.text(name)
+        return parse_moment(name, text) if text else None
+
+
+def parse_moment(name: str, text: str) -> datetime:
+    """An RFC 3339 time in UTC; InvalidError names the field."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidError(f"`{name}`: `{text}` is not a time such as 2026-01-31T12:00:00Z") from None
+    if moment.tzinfo is None:
+        raise InvalidError(f"`{name}`: `{text}` has no time zone; append Z for UTC")
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise InvalidError(f"`{name}`: `{text}` is out of range") from None
+
+
+def path_id(request: web.Request, name: str) -> int:
+    """An id in the path."""
+    text = request.match_info[name]
+    if not text.isdecimal():
+        raise InvalidError(f"`{text}` is not an id: ids are numbers")
+    return int(text)

@@ -1,0 +1,41 @@
+"""/api/v1/policy."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from coordinator.services.policy import PolicyService
+from coordinator.tailcfg.codec import go_time
+from coordinator.tailnet.actors import Actor
+from coordinator.web.api.body import Body
+
+
+class PolicyRoutes:
+    """Handlers on the policy."""
+
+    def __init__(self, policy: PolicyService, actor: Actor) -> None:
+        self._policy = policy
+        self._actor = actor
+
+    def routes(self) -> list[web.RouteDef]:
+        """All routes."""
+        return [
+            web.get("/api/v1/policy", self._get),
+            web.put("/api/v1/policy", self._set),
+            web.post("/api/v1/policy/check", self._check),
+        ]
+
+    async def _get(self, request: web.Request) -> web.Response:
+        text, updated_at = self._policy.get()
+        moment = go_time(updated_at) if updated_at else None
+        return web.json_response({"policy": text, "updatedAt": moment})
+
+    async def _set(self, request: web.Request) -> web.Response:
+        body = await Body.read(request)
+        stored = await self._policy.set(body.text("policy"), actor=self._actor, note=body.text("note"))
+        return web.json_response({"policy": stored.text, "updatedAt": go_time(stored.created_at)})
+
+    async def _check(self, request: web.Request) -> web.Response:
+        body = await Body.read(request)
+        self._policy.check(body.text("policy"))
+        return web.json_response({})

@@ -1,0 +1,125 @@
+"""Pages and probes of the public listener.
+
+`/key` is the trust anchor of the control protocol: clients fetch the Noise key there. The REST API is not on
+this listener; it is refused by name so that tools say something useful.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from coordinator.services.login import PendingLogins
+from coordinator.tailcfg.keys import MachineKey
+from coordinator.tailnet.errors import CoordinatorError
+from coordinator.web.errors import problem
+
+MAX_VERIFY_BYTES = 4096
+MINIMUM_KEY_VERSION = 39
+"""Clients that ask with a lower `v` speak the protocol before Noise."""
+
+Verify = Callable[[str], bool]
+
+
+class PublicPages:
+    """Handlers of the public listener.
+
+    Args:
+        machine_key: The server's public Noise key.
+        version: As `/version` answers.
+        healthy: Whether the database answers.
+        verify: Whether a NodeKey text may use relays.
+        logins: Machines that wait for a person.
+    """
+
+    def __init__(
+        self,
+        *,
+        machine_key: MachineKey,
+        version: dict[str, object],
+        healthy: Callable[[], Awaitable[bool]],
+        verify: Verify,
+        logins: PendingLogins,
+    ) -> None:
+        self._key = json.dumps({"legacyPublicKey": machine_key, "publicKey": machine_key})
+        self._version = version
+        self._healthy = healthy
+        self._verify = verify
+        self._logins = logins
+
+    def routes(self) -> list[web.RouteDef]:
+        """All routes."""
+        return [
+            web.get("/", self._root),
+            web.get("/key", self._get_key),
+            web.get("/health", self._health),
+            web.get("/version", self._get_version),
+            web.get("/robots.txt", self._robots),
+            web.post("/verify", self._post_verify),
+            web.get("/register/{login_id}", self._register_page),
+            web.route("*", "/api/{rest:.*}", self._no_api),
+        ]
+
+    async def _root(self, request: web.Request) -> web.Response:
+        return web.Response(text="", content_type="text/html")
+
+    async def _get_key(self, request: web.Request) -> web.Response:
+        """Both keys are the same: a zero legacy key makes clients fetch this again at every registration."""
+        version = request.query.get("v", "")
+        if not version.isdecimal() or int(version) < MINIMUM_KEY_VERSION:
+            return web.Response(status=400, text=f"query parameter v must be {MINIMUM_KEY_VERSION} or more")
+        return web.Response(text=self._key, content_type="application/json")
+
+    async def _health(self, request: web.Request) -> web.Response:
+        healthy = await self._healthy()
+        text = json.dumps({"status": "pass" if healthy else "fail"})
+        return web.Response(status=200 if healthy else 500, text=text, content_type="application/health+json")
+
+    async def _get_version(self, request: web.Request) -> web.Response:
+        return web.json_response(self._version)
+
+    async def _robots(self, request: web.Request) -> web.Response:
+        return web.Response(text="User-agent: *\nDisallow: /\n")
+
+    async def _post_verify(self, request: web.Request) -> web.Response:
+        """`{"NodePublic": "nodekey:…"}` from a relay; answers `{"Allow": bool}`."""
+        body = await request.content.read(MAX_VERIFY_BYTES + 1)
+        if len(body) > MAX_VERIFY_BYTES:
+            return problem(413, "the body is larger than 4 KiB")
+        try:
+            document = json.loads(body)
+        except (ValueError, RecursionError):
+            return problem(400, "the body is not JSON")
+        key = document.get("NodePublic") if isinstance(document, dict) else None
+        if not isinstance(key, str):
+            return problem(400, "NodePublic is missing")
+        return web.json_response({"Allow": self._verify(key)})
+
+    async def _register_page(self, request: web.Request) -> web.Response:
+        login_id = request.match_info["login_id"]
+        try:
+            self._logins.get(login_id)
+        except CoordinatorError as error:
+            return _page(404, "No machine is waiting here", f"<p>{html.escape(error.message)}</p>")
+        command = f"coordinator auth register --user USERNAME --auth-id {html.escape(login_id)}"
+        return _page(
+            200,
+            "A machine wants to join",
+            f"<p>An administrator lets it in with</p><pre>{command}</pre><p>Then it connects by itself.</p>",
+        )
+
+    async def _no_api(self, request: web.Request) -> web.Response:
+        return problem(401, "the API is served on the unix socket only: run the command line on the server")
+
+
+def _page(status: int, title: str, body: str) -> web.Response:
+    text = (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
+        '<meta name="viewport" content="width=device-width">'
+        '<body style="font-family:sans-serif;max-width:44rem;margin:3rem auto">'
+        f"<h1>{title}</h1>{body}</body></html>"
+    )
+    return web.Response(status=status, text=text, content_type="text/html")

@@ -1,0 +1,187 @@
+"""A whole tailnet in memory: store double, writer, sessions, and a client model that applies MapResponses."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from ipaddress import ip_network
+from typing import Any
+
+import zstandard
+
+from acl import Policy, PolicyIndex, parse_policy
+from coordinator.netmap.config import MapConfig
+from coordinator.netmap.derp import EmbeddedRelay, build_derp_map
+from coordinator.netmap.dns import DNSSettings, build_dns_config
+from coordinator.netmap.fragments import Fragments
+from coordinator.netmap.world import World
+from coordinator.services.tailnet import Tailnet
+from coordinator.tailnet.addresses import Prefixes
+from coordinator.tailnet.change_log import ChangeLog
+from coordinator.tailnet.errors import UnavailableError
+from coordinator.tailnet.facts import tailnet_facts
+from coordinator.tailnet.nodes import Node
+from coordinator.tailnet.snapshot import Snapshot
+from coordinator.tailnet.state import ChangeSet, TailnetState
+from tests.support.builders import FakeClock
+
+PREFIXES = Prefixes(v4=ip_network("100.64.0.0/10"), v6=ip_network("fd7a:115c:a1e0::/48"))  # type: ignore[arg-type]
+RELAY = EmbeddedRelay(
+    region_id=900, region_code="lab", region_name="Lab", host="192.0.2.1", port=443, stun_port=3478
+)
+ALLOW_ALL = '{"acls":[{"action":"accept","src":["*"],"dst":["*:*"]}]}'
+
+
+def map_config() -> MapConfig:
+    derp_map = build_derp_map(RELAY, (), pinning=True)
+    dns = build_dns_config(
+        DNSSettings(magic_dns=True, base_domain="tail.lab", override_local_dns=False),
+        [ip_network("100.64.0.0/24")],
+    )
+    return MapConfig(base_domain="tail.lab", derp_map=derp_map, derp_map_unpinned=derp_map, dns=dns)
+
+
+class MemoryStore:
+    """Keeps what it is told to keep; can be made to fail."""
+
+    def __init__(self) -> None:
+        self.commits: list[ChangeSet] = []
+        self.saved: list[Node] = []
+        self.broken = False
+
+    async def commit(self, changes: ChangeSet) -> int:
+        if self.broken:
+            raise UnavailableError("the database is away")
+        self.commits.append(changes)
+        return len(self.commits)
+
+    async def save_volatile(self, nodes: list[Node]) -> None:
+        if self.broken:
+            raise UnavailableError("the database is away")
+        self.saved.extend(nodes)
+
+
+def make_world(state: TailnetState, policy: Policy | None = None) -> World:
+    config = map_config()
+    facts = tailnet_facts(state.users.values(), domain=config.domain)
+    return World(
+        snapshot=Snapshot(),
+        policy=PolicyIndex(policy, facts),
+        log=ChangeLog(),
+        fragments=Fragments(config),
+    )
+
+
+def make_tailnet(
+    state: TailnetState | None = None, *, policy: str | None = ALLOW_ALL, clock: FakeClock | None = None
+) -> tuple[Tailnet, MemoryStore, FakeClock]:
+    """A tailnet that is not started: call `start`/`close` around commands."""
+    state = state or TailnetState()
+    clock = clock or FakeClock()
+    store = MemoryStore()
+    world = make_world(state, parse_policy(policy) if policy else None)
+    return Tailnet(store, state, world, clock), store, clock
+
+
+class FakeStream:
+    """A map stream that keeps what it gets, and can be made to refuse."""
+
+    def __init__(self) -> None:
+        self.documents: list[dict[str, Any]] = []
+        self.on_writable: Callable[[], None] | None = None
+        self.on_closed: Callable[[], None] | None = None
+        self.closed = False
+        self.refusing = False
+        self.was_reset = False
+
+    def try_push(self, data: bytes) -> bool:
+        if self.refusing or self.closed:
+            return False
+        self.documents.append(decode_message(data))
+        return True
+
+    def reset(self) -> None:
+        self.was_reset = True
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        if not self.closed:
+            self.closed = True
+            if self.on_closed is not None:
+                self.on_closed()
+
+
+def decode_message(framed: bytes) -> dict[str, Any]:
+    """One framed map message as JSON."""
+    length = int.from_bytes(framed[:4], "little")
+    assert len(framed) == 4 + length
+    reader = zstandard.ZstdDecompressor().stream_reader(io.BytesIO(framed[4:]), read_across_frames=True)
+    document: dict[str, Any] = json.loads(reader.read())
+    return document
+
+
+class ClientModel:
+    """What a stock client makes of the messages of one stream, in its own order of application."""
+
+    def __init__(self) -> None:
+        self.self_node: dict[str, Any] | None = None
+        self.peers: dict[int, dict[str, Any]] = {}
+        self.filters: Any = None
+        self.ssh: Any = None
+        self.profiles: dict[int, dict[str, Any]] = {}
+        self.keys_ever_seen: set[str] = set()
+
+    def apply(self, document: dict[str, Any]) -> None:
+        if self.self_node is None:
+            assert "Node" in document, "a client drops a stream whose first message has no Node"
+            assert document["DERPMap"]["Regions"], "a client without regions loses its relay"
+        self.self_node = document.get("Node", self.self_node)
+        if document.get("Peers"):
+            self.peers = {peer["ID"]: peer for peer in document["Peers"]}
+        else:
+            for node_id in document.get("PeersRemoved", ()):
+                self.peers.pop(node_id, None)
+            for peer in document.get("PeersChanged", ()):
+                self.peers[peer["ID"]] = peer
+            for patch in document.get("PeersChangedPatch", ()):
+                assert patch["NodeID"] in self.peers, "a patch for a peer the client does not have"
+                self._patch(self.peers[patch["NodeID"]], patch)
+        for profile in document.get("UserProfiles", ()):
+            self.profiles[profile["ID"]] = profile
+        if "PacketFilters" in document:
+            self.filters = document["PacketFilters"]["base"]
+        if "SSHPolicy" in document:
+            self.ssh = document["SSHPolicy"]
+        self.keys_ever_seen |= {peer["Key"] for peer in self.peers.values()}
+        for peer in self.peers.values():
+            assert peer["User"] in self.profiles, "a peer without a profile is an unknown user"
+
+    @staticmethod
+    def _patch(peer: dict[str, Any], patch: dict[str, Any]) -> None:
+        names = {"DERPRegion": "HomeDERP"}
+        for name, value in patch.items():
+            if name != "NodeID":
+                peer[names.get(name, name)] = value
+
+    def view(self) -> dict[str, Any]:
+        """What matters, in a comparable form; facts a patch and a whole node say differently are aligned."""
+        peers = {}
+        for node_id, peer in self.peers.items():
+            peer = {key: value for key, value in peer.items() if key not in ("DERP", "LastSeen")}
+            if not peer.get("Endpoints"):
+                peer.pop("Endpoints", None)
+            peers[node_id] = peer
+        used = {peer["User"] for peer in peers.values()} | {(self.self_node or {}).get("User")}
+        return {
+            "self": self.self_node,
+            "peers": peers,
+            "filters": self.filters,
+            "ssh": self.ssh,
+            "profiles": {key: value for key, value in self.profiles.items() if key in used},
+        }
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
