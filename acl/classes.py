@@ -16,7 +16,7 @@ from acl.resolve import AddressSet, Profile
 from acl.routes import NodeRoutes
 
 if TYPE_CHECKING:
-    from acl.packet_filter import Plan
+    from acl.packet_filter import FilterRule, Plan
     from acl.visibility import PeerRoutes
 
 __all__ = ["NodeClass", "Rule"]
@@ -67,11 +67,13 @@ class NodeClass:
         adjacent: bit set of the classes it sees and is seen by.
         row: bit set of all visible nodes, members of the class itself included when they see each other;
             None until asked for.
+        plan, former: the filter's plan while it is good, and the last finished filter all members shared.
+        views, views_epoch: routes of routers as the class sees them, good for one epoch of the engine.
         attributes: capabilities the policy puts on the members.
     """
 
     __slots__ = (
-        "adjacent", "attributes", "covered_by", "hit", "id", "inside", "members", "narrowed", "own", "plan",
+        "adjacent", "attributes", "covered_by", "former", "hit", "id", "inside", "members", "narrowed", "own", "plan",
         "profile", "routes", "row", "via_rules", "views", "views_epoch", "whole",
     )  # fmt: skip
 
@@ -90,6 +92,7 @@ class NodeClass:
         self.adjacent = 0
         self.row: int | None = None
         self.plan: Plan | None = None
+        self.former: tuple[FilterRule, ...] | None = None
         self.views: dict[int, PeerRoutes] = {}
         self.views_epoch = -1
         self.attributes: CapMap = ()

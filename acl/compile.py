@@ -19,7 +19,17 @@ from acl.ports import ALL_PORTS, PortRange, parse_grant_ip, parse_ports, parse_p
 from acl.problems import Span
 from acl.selectors import Selector, SelectorKind, parse_selector, split_destination
 
-__all__ = ["CapMap", "Origin", "RuleKind", "RuleTemplate", "Scope", "SetSpec", "SpecMaker", "Target", "compile_rules"]
+__all__ = [
+    "CapMap",
+    "Origin",
+    "RuleKind",
+    "RuleTemplate",
+    "Scope",
+    "SetSpec",
+    "SpecMaker",
+    "Target",
+    "compile_rules",
+]
 
 CapMap = tuple[tuple[str, tuple[str, ...] | None], ...]
 
@@ -139,7 +149,11 @@ class SpecMaker:
         if selector.prefix is not None:
             return [selector.prefix]
         if selector.kind is SelectorKind.IPSET:
-            return resolve_ipset(selector.text, self._ipsets, self._hosts) if selector.text in self._ipsets else []
+            return (
+                resolve_ipset(selector.text, self._ipsets, self._hosts)
+                if selector.text in self._ipsets
+                else []
+            )
         found = parse_prefix(self._hosts.get(selector.text, ""))
         return [] if found is None else [found]
 
@@ -241,7 +255,12 @@ class _Compiler:
             self._granted(origin, grant, others, Scope.GLOBAL, postures)
 
     def _granted(
-        self, origin: Origin, grant: Grant, destinations: list[Selector], scope: Scope, postures: tuple[str, ...]
+        self,
+        origin: Origin,
+        grant: Grant,
+        destinations: list[Selector],
+        scope: Scope,
+        postures: tuple[str, ...],
     ) -> None:
         source = self.maker.words(grant.src, postures)
         for protocols, ports in _by_protocol(grant.ip):

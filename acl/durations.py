@@ -53,7 +53,9 @@ def parse_duration(text: str) -> int:
         if not unit:
             raise DurationError(f"time: missing unit in duration {quoted}")
         if unit not in _UNITS:
-            raise DurationError(f"time: unknown unit {json.dumps(unit, ensure_ascii=False)} in duration {quoted}")
+            raise DurationError(
+                f"time: unknown unit {json.dumps(unit, ensure_ascii=False)} in duration {quoted}"
+            )
         # A fraction is read digit by digit, so that a long one costs no precision.
         fraction = Fraction(int(term.group(2)), 10 ** len(term.group(2))) if term.group(2) else Fraction(0)
         total += (int(term.group(1) or "0") + fraction) * _UNITS[unit]

@@ -20,7 +20,7 @@ from acl.node_attributes import AttributeTable
 from acl.nodes import NodeTable, RangeIndex, bits, node_addresses
 from acl.postures import parse_assertion, satisfies
 from acl.resolve import MEMBER, TAGGED, AddressSet, IdentityDirectory, Profile
-from acl.routes import NodeRoutes, RouteTable, node_routes
+from acl.routes import NodeRoutes, RouteTable
 from acl.ssh import SshTable
 from acl.updates import load
 
@@ -47,6 +47,7 @@ class Engine:
         self.own_rules: dict[int, list[Rule]] = {}
         self.classes: dict[int, NodeClass] = {}
         self.class_of: dict[int, NodeClass] = {}
+        self.routers = 0  # nodes with approved routes
         self.views_epoch = 0
         self._by_profile: dict[Profile, NodeClass] = {}
         self._free: list[int] = []
@@ -136,11 +137,17 @@ class Engine:
             self._identities_of[key] = found
         return found
 
+    def postures_of(self, node: NodeFact) -> frozenset[str]:
+        """The postures some rule asks for and the node satisfies."""
+        return frozenset(name for name, found in self._postures.items() if satisfies(found, node.attributes))
+
     def _profile(self, node: NodeFact, routes: NodeRoutes) -> Profile:
         addresses = node_addresses(node)
         if not addresses:
             return Profile(placed=False, router=node.id if routes != NO_ROUTES else None)
-        ranges = frozenset(item for version, number in addresses for item in self._ranges.holding(version, number))
+        ranges = frozenset(
+            item for version, number in addresses for item in self._ranges.holding(version, number)
+        )
         inside = any(item.holds(version, number) for version, number in addresses for item in TAILNET)
         if not inside:
             self.odd |= 1 << node.index
@@ -149,7 +156,7 @@ class Engine:
             identities=self.identities(node.owner, node.tags),
             ranges=ranges,
             in_wildcard=inside,
-            postures=frozenset(n for n, found in self._postures.items() if satisfies(found, node.attributes)),
+            postures=self.postures_of(node),
             owner=node.owner if self.scoped else None,
             router=node.id if routes != NO_ROUTES else None,
         )
@@ -309,7 +316,10 @@ class Engine:
     def stale(self, classes: int) -> None:
         """Have the filter plans of some classes made anew when next asked for."""
         for class_id in bits(classes):
-            self.classes[class_id].plan = None
+            cls = self.classes[class_id]
+            if cls.plan is not None and cls.plan.shared is not None:
+                cls.former = cls.plan.shared
+            cls.plan = None
 
     def members(self, classes: int) -> int:
         """Bit set of the nodes of some classes."""

@@ -31,7 +31,7 @@ _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _PLAIN = re.compile(r'[^"\\\x00-\x1f]*')
 _WORD = re.compile(r"[A-Za-z0-9_.+-]+")
 _ESCAPES = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
-_LITERALS: dict[str, None | bool] = {"true": True, "false": False, "null": None}
+_LITERALS: dict[str, bool | None] = {"true": True, "false": False, "null": None}
 _HEX = re.compile(r"[0-9a-fA-F]{4}")
 
 
@@ -48,7 +48,7 @@ class Member:
 class Value:
     """A value and where it stands. `data` is a scalar, a tuple of values, or a tuple of members."""
 
-    data: None | bool | int | float | str | tuple[Value, ...] | tuple[Member, ...]
+    data: bool | int | float | str | tuple[Value, ...] | tuple[Member, ...] | None
     is_object: bool
     span: Span
 
@@ -184,7 +184,9 @@ class _Gate:
             if key in seen:
                 where = f"first written in line {seen[key].line}"
                 message = f"`{key}` is written twice in one object"
-                self.duplicates.append(Problem(code="duplicate-key", message=message, span=key_span, help=where))
+                self.duplicates.append(
+                    Problem(code="duplicate-key", message=message, span=key_span, help=where)
+                )
             seen.setdefault(key, key_span)
             self._space()
             if self.text[self.at : self.at + 1] != ":":
@@ -251,9 +253,11 @@ class _Gate:
         try:
             return text.encode("utf-16", "surrogatepass").decode("utf-16")
         except UnicodeDecodeError:
-            raise _SyntaxError(start, "half of a surrogate pair in a string", length=self.at - start) from None
+            raise _SyntaxError(
+                start, "half of a surrogate pair in a string", length=self.at - start
+            ) from None
 
-    def _scalar(self) -> None | bool | int | float:
+    def _scalar(self) -> bool | int | float | None:
         start = self.at
         word = _WORD.match(self.text, start)
         if word is None:
@@ -326,7 +330,9 @@ def _read(text: str) -> tuple[Value, list[tuple[int, int]]]:
         value = gate.document()
     except _SyntaxError as error:
         span = lines.span(error.offset, min(error.offset + error.length, len(text)))
-        raise PolicyError((Problem(code=error.code, message=error.reason, span=span), *gate.duplicates)) from None
+        raise PolicyError(
+            (Problem(code=error.code, message=error.reason, span=span), *gate.duplicates)
+        ) from None
     if gate.duplicates:
         raise PolicyError(gate.duplicates)
     return value, gate.blanks

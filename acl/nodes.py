@@ -114,6 +114,11 @@ class NodeTable:
                 numbers = self._sorted[address[0]]
                 del numbers[bisect_left(numbers, address[1])]
 
+    def update(self, node: NodeFact) -> None:
+        """Put a new record in the place of one with the same id, bit, owner and addresses."""
+        self.by_id[node.id] = node
+        self.by_index[node.index] = node
+
     def strings(self, index: int) -> tuple[str, ...]:
         """The node's addresses as text, IPv4 first."""
         return self._strings[index]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from acl.engine import Engine
     from acl.facts import NodeFact
 
-__all__ = ["CapGrant", "DstPort", "FilterRule", "Plan", "build_plan", "fill_plan", "unreduced"]
+__all__ = ["CapGrant", "DstPort", "FilterRule", "Plan", "fill_plan", "plan_of", "unreduced"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ def _targets(rule: Rule) -> list[tuple[AddressSet | AddressRange, tuple[PortRang
     return [*rule.targets] if rule.targets else [*rule.routed]
 
 
-def build_plan(engine: Engine, cls: NodeClass) -> Plan:
+def _build_plan(engine: Engine, cls: NodeClass) -> Plan:
     """The rules of a class, merged, in the order of its filter."""
     leads: dict[tuple[object, tuple[int, ...]], int] = {}
     merged: dict[tuple[object, tuple[int, ...]], PlanRule] = {}
@@ -105,7 +105,8 @@ def build_plan(engine: Engine, cls: NodeClass) -> Plan:
             opened = True
         elif template.kind is RuleKind.PORTS and not rule.source.is_empty():
             opened = opened or any(
-                target in cls.own and not (target.shows_wildcard or target.literals()) for target, _ in rule.targets
+                target in cls.own and not (target.shows_wildcard or target.literals())
+                for target, _ in rule.targets
             )
             key = (rule.source.key, template.protocols)
             first = merged.get(key)
@@ -113,7 +114,9 @@ def build_plan(engine: Engine, cls: NodeClass) -> Plan:
                 lead = leads.get(key)
                 if lead is None:
                     lead = leads[key] = engine.lead(rule, cls)
-                first = merged[key] = PlanRule((lead, 0), rule.source, template.protocols, _targets(rule), None)
+                first = merged[key] = PlanRule(
+                    (lead, 0), rule.source, template.protocols, _targets(rule), None
+                )
                 out.append(first)
             else:
                 first.targets = first.targets + _targets(rule)
@@ -121,13 +124,24 @@ def build_plan(engine: Engine, cls: NodeClass) -> Plan:
     return Plan(out, opened)
 
 
-def _kept_ranges(cls: NodeClass, node: NodeFact, target: AddressSet, *, exits: bool) -> Iterator[AddressRange]:
+def plan_of(engine: Engine, cls: NodeClass) -> Plan:
+    """The plan of a class, made when there is no good one."""
+    if cls.plan is None:
+        cls.plan = _build_plan(engine, cls)
+    return cls.plan
+
+
+def _kept_ranges(
+    cls: NodeClass, node: NodeFact, target: AddressSet, *, exits: bool
+) -> Iterator[AddressRange]:
     """The ranges of a destination that concern a node: its own address, its subnets, or the internet behind it."""
     own = node_addresses(node)
     for item in target.literals():
-        if any(item.holds(version, number) for version, number in own) or cls.routes.overlaps(item):
-            yield item
-        elif exits and cls.routes.exits and inside_internet(item):
+        if (
+            any(item.holds(version, number) for version, number in own)
+            or cls.routes.overlaps(item)
+            or (exits and cls.routes.exits and inside_internet(item))
+        ):
             yield item
 
 
@@ -142,7 +156,9 @@ def _routed_strings(engine: Engine, cls: NodeClass, target: AddressSet) -> list[
     return [text for _, _, text in sorted(out)]
 
 
-def _destinations(engine: Engine, cls: NodeClass, node: NodeFact, target: AddressSet | AddressRange) -> list[str]:
+def _destinations(
+    engine: Engine, cls: NodeClass, node: NodeFact, target: AddressSet | AddressRange
+) -> list[str]:
     if isinstance(target, AddressRange):
         return [target.text]
     if target.shows_wildcard:
@@ -156,7 +172,9 @@ def _destinations(engine: Engine, cls: NodeClass, node: NodeFact, target: Addres
     return out
 
 
-def _granted(engine: Engine, cls: NodeClass, node: NodeFact, target: AddressSet | AddressRange) -> tuple[str, ...]:
+def _granted(
+    engine: Engine, cls: NodeClass, node: NodeFact, target: AddressSet | AddressRange
+) -> tuple[str, ...]:
     """A capability's destinations on one node: its own addresses, and prefixes it routes."""
     if isinstance(target, AddressRange):
         return (target.prefix_text,)
@@ -201,9 +219,11 @@ def fill_plan(engine: Engine, cls: NodeClass, plan: Plan, node: NodeFact) -> tup
         if entries:
             out.append(FilterRule(src=src, ip_proto=rule.protocols, dst_ports=tuple(entries)))
     filled = tuple(out)
-    if not plan.open:
-        plan.shared = filled
-    return filled
+    if plan.open:
+        return filled
+    # The same content is the same object, so that a caller can tell by identity that nothing changed.
+    plan.shared = cls.former if cls.former == filled else filled
+    return plan.shared
 
 
 def unreduced(engine: Engine) -> tuple[FilterRule, ...]:

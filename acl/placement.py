@@ -17,7 +17,9 @@ __all__ = ["Names", "Place", "check_selector", "problem"]
 
 IDENTITY_AUTOGROUPS = frozenset({"autogroup:member", "autogroup:tagged", *ROLE_AUTOGROUPS})
 LOGIN_AUTOGROUPS = frozenset({"autogroup:nonroot"})
-ADDRESS_AUTOGROUPS = frozenset({"autogroup:self", "autogroup:internet", "autogroup:danger-all", "autogroup:shared"})
+ADDRESS_AUTOGROUPS = frozenset(
+    {"autogroup:self", "autogroup:internet", "autogroup:danger-all", "autogroup:shared"}
+)
 AUTOGROUPS = IDENTITY_AUTOGROUPS | ADDRESS_AUTOGROUPS | LOGIN_AUTOGROUPS
 
 

@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["ALL_PORTS", "DEFAULT_PROTOCOLS", "PortError", "PortRange", "parse_grant_ip", "parse_ports", "parse_protocol"]
+__all__ = [
+    "ALL_PORTS",
+    "DEFAULT_PROTOCOLS",
+    "PortError",
+    "PortRange",
+    "parse_grant_ip",
+    "parse_ports",
+    "parse_protocol",
+]
 
 MAX_PORT = 65535
 

@@ -57,7 +57,9 @@ class _Reader:
         message = f"{where}: expected {expected}, found {value.kind}"
         self.problems.append(Problem(code="wrong-type", message=message, span=value.span))
 
-    def fields(self, value: Value, where: str, keys: tuple[str, ...], *, skip_hash: bool = False) -> dict[str, Value]:
+    def fields(
+        self, value: Value, where: str, keys: tuple[str, ...], *, skip_hash: bool = False
+    ) -> dict[str, Value]:
         """The members of an object by their canonical name; keys match without regard to case."""
         if not value.is_object:
             self.wrong(where, "an object", value)
@@ -71,7 +73,9 @@ class _Reader:
             if key is None:
                 hint = nearest(member.key, keys)
                 message = f"{where}: unknown key `{member.key}`"
-                self.problems.append(Problem(code="unknown-key", message=message, span=member.key_span, help=hint))
+                self.problems.append(
+                    Problem(code="unknown-key", message=message, span=member.key_span, help=hint)
+                )
             elif key in out:
                 message = f"{where}: `{member.key}` is written twice in one object"
                 self.problems.append(Problem(code="duplicate-key", message=message, span=member.key_span))
@@ -122,11 +126,15 @@ class _Reader:
 
     def named(self, value: Value | None, where: str) -> tuple[NamedList, ...]:
         return tuple(
-            NamedList(name=Word(m.key, m.key_span), items=self.words(m.value, f"{where}[{json.dumps(m.key)}]"))
+            NamedList(
+                name=Word(m.key, m.key_span), items=self.words(m.value, f"{where}[{json.dumps(m.key)}]")
+            )
             for m in self.members(value, where)
         )
 
-    def entries(self, value: Value | None, where: str, read: Callable[[Value, str], T | None]) -> tuple[T, ...] | None:
+    def entries(
+        self, value: Value | None, where: str, read: Callable[[Value, str], T | None]
+    ) -> tuple[T, ...] | None:
         """A list of objects, each through `read`; None when the key is absent.
 
         A null section counts as an empty list, not as absent: for rules, absence means "allow all", and that
@@ -248,7 +256,9 @@ class _Reader:
             proto=self.word(found.get("proto"), f"{where}.proto"),
             accept=self.words(self._either(found, "accept", "allow", where), f"{where}.accept"),
             deny=self.words(found.get("deny"), f"{where}.deny"),
-            posture_attributes=self.posture_attributes(found.get("srcPostureAttrs"), f"{where}.srcPostureAttrs"),
+            posture_attributes=self.posture_attributes(
+                found.get("srcPostureAttrs"), f"{where}.srcPostureAttrs"
+            ),
             span=value.span,
         )
 
@@ -260,7 +270,9 @@ class _Reader:
             accept=self.words(found.get("accept"), f"{where}.accept"),
             check=self.words(found.get("check"), f"{where}.check"),
             deny=self.words(found.get("deny"), f"{where}.deny"),
-            posture_attributes=self.posture_attributes(found.get("srcPostureAttrs"), f"{where}.srcPostureAttrs"),
+            posture_attributes=self.posture_attributes(
+                found.get("srcPostureAttrs"), f"{where}.srcPostureAttrs"
+            ),
             span=value.span,
         )
 

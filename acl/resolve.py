@@ -246,7 +246,9 @@ class AddressSet:
         # A set of thousands of nodes changes by one; the sorted list is patched, not rebuilt.
         fresh = self.nodes & ~self._strings_of
         if self._strings is None or fresh.bit_count() > 64:
-            self._strings = sorted(text for index in bits(self.nodes) for text in self.addresses_of(table, index))
+            self._strings = sorted(
+                text for index in bits(self.nodes) for text in self.addresses_of(table, index)
+            )
         else:
             for index in bits(fresh):
                 for text in self.addresses_of(table, index):
@@ -281,7 +283,9 @@ class AddressSet:
                 continue
             if not (self.shows_wildcard and item.text in routes):
                 loose.add(item.text)
-        partial = frozenset(text for index in bits(self.narrowed & ~whole) for text in self.addresses_of(table, index))
+        partial = frozenset(
+            text for index in bits(self.narrowed & ~whole) for text in self.addresses_of(table, index)
+        )
         return (whole, frozenset(loose) | partial, self.shows_wildcard)
 
     def overlaps(self, item: AddressRange, inside: int) -> bool:

@@ -124,7 +124,9 @@ def _compile(entry: SshEntry, engine: Engine) -> _Entry:
         ),
         kind="check" if entry.action is not None and entry.action.text.strip() == "check" else "accept",
         check_period=period_seconds(entry.check_period),
-        recorders=[engine.address_set(engine.maker.spec([parse_selector(word.text)])) for word in entry.recorder],
+        recorders=[
+            engine.address_set(engine.maker.spec([parse_selector(word.text)])) for word in entry.recorder
+        ],
         enforce_recorder=entry.enforce_recorder,
         accept_env=tuple(word.text for word in entry.accept_env),
     )
@@ -153,7 +155,9 @@ class SshTable:
         """
         table = self.engine.nodes
         for item_set, per_tag in entry.sources:
-            nodes = sorted((table.by_index[i] for i in bits(item_set.nodes)), key=lambda n: (n.created_order, n.id))
+            nodes = sorted(
+                (table.by_index[i] for i in bits(item_set.nodes)), key=lambda n: (n.created_order, n.id)
+            )
             for node in nodes:
                 for _ in range(len(node.tags) if per_tag else 1):
                     for text in table.strings(node.index):
@@ -181,8 +185,12 @@ class SshTable:
         recorders: list[str] = []
         table = self.engine.nodes
         nodes = [table.by_index[index] for index in bits(entry.recorder_nodes())]
-        recorders.extend(f"{ip}:{RECORDER_PORT}" for ip in sorted(n.ipv4 for n in nodes if n.ipv4 is not None))
-        recorders.extend(f"[{ip}]:{RECORDER_PORT}" for ip in sorted(n.ipv6 for n in nodes if n.ipv6 is not None))
+        recorders.extend(
+            f"{ip}:{RECORDER_PORT}" for ip in sorted(n.ipv4 for n in nodes if n.ipv4 is not None)
+        )
+        recorders.extend(
+            f"[{ip}]:{RECORDER_PORT}" for ip in sorted(n.ipv6 for n in nodes if n.ipv6 is not None)
+        )
         return SSHAction(
             kind=entry.kind,
             check_period=entry.check_period if entry.kind == "check" else 0,

@@ -26,7 +26,11 @@ __all__ = ["check_against", "check_document"]
 # Address space a pool may not touch: the service address, its neighbourhood, and ChromeOS's own network.
 _RESERVED = tuple(
     item
-    for item in (parse_prefix("100.100.100.0/24"), parse_prefix("100.100.0.0/24"), parse_prefix("100.115.92.0/23"))
+    for item in (
+        parse_prefix("100.100.100.0/24"),
+        parse_prefix("100.100.0.0/24"),
+        parse_prefix("100.115.92.0/23"),
+    )
     if item is not None
 )
 _CGNAT_ROUTE = ("", "mac-always", "mac-never")
@@ -39,7 +43,9 @@ def _check_groups(policy: Policy) -> Iterator[Problem]:
         name = group.name.text
         quoted = json.dumps(name, ensure_ascii=False)
         if not name.startswith("group:") or name == "group:":
-            yield problem("bad-name", f"groups[{quoted}]: group names must start with 'group:'", group.name.span)
+            yield problem(
+                "bad-name", f"groups[{quoted}]: group names must start with 'group:'", group.name.span
+            )
         for word in group.items:
             text = word.text.strip()
             if text.startswith("group:"):
@@ -90,7 +96,9 @@ def _check_posture_section(policy: Policy, names: Names) -> Iterator[Problem]:
             message = f"postures[{json.dumps(name)}]: names of postures must start with 'posture:'"
             yield problem("bad-name", message, entry.name.span)
         if not entry.items:
-            yield problem("empty-posture", f"postures[{json.dumps(name)}]: no assertion given", entry.name.span)
+            yield problem(
+                "empty-posture", f"postures[{json.dumps(name)}]: no assertion given", entry.name.span
+            )
         for word in entry.items:
             try:
                 parse_assertion(word.text)
@@ -128,7 +136,9 @@ def _check_node_attribute(entry: NodeAttribute, names: Names) -> Iterator[Proble
         if pool is None or pool.version != 4:
             yield problem("bad-address", f"IPPool({word.text}): not an IPv4 prefix", word.span)
         elif _overlaps_any(pool, _RESERVED):
-            yield problem("reserved-pool", f"IPPool({pool.prefix_text}): network within reserved range", word.span)
+            yield problem(
+                "reserved-pool", f"IPPool({pool.prefix_text}): network within reserved range", word.span
+            )
     for capability in entry.app:
         # App connectors are the one capability under tailscale.com that stands here and not in a grant.
         if capability.name.text != "tailscale.com/app-connectors":

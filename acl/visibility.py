@@ -73,7 +73,9 @@ def _counts(rule: Rule) -> bool:
     return rule.template.scope is not Scope.VIA
 
 
-def _has_destination_in(engine: Engine, rule: Rule, router: NodeClass, node: NodeFact, route: AddressRange) -> bool:
+def _has_destination_in(
+    engine: Engine, rule: Rule, router: NodeClass, node: NodeFact, route: AddressRange
+) -> bool:
     """Whether a rule's entries in the router's filter overlap one of its routes."""
     inside = engine.nodes.inside(route)
     own = any(route.holds(version, number) for version, number in node_addresses(node))
@@ -85,7 +87,9 @@ def _has_destination_in(engine: Engine, rule: Rule, router: NodeClass, node: Nod
     return False
 
 
-def _admits(engine: Engine, viewer: NodeClass, router: NodeClass, node: NodeFact, route: AddressRange) -> bool:
+def _admits(
+    engine: Engine, viewer: NodeClass, router: NodeClass, node: NodeFact, route: AddressRange
+) -> bool:
     """Some rule in the router's filter lets the viewer at the route."""
     return any(
         rule.source.cover_classes >> viewer.id & 1 and _has_destination_in(engine, rule, router, node, route)
@@ -110,7 +114,11 @@ def _via(engine: Engine, viewer: NodeClass, node: NodeFact, text: str, route: Ad
             continue
         routed = (item for t in template.targets if t.text != "autogroup:internet" for item in t.spec.ranges)
         carriers = [holder for holder in holders if not set(template.via).isdisjoint(holder.tags)]
-        if carriers and engine.routes.first(carriers).id == node.id and any(route.overlaps(i) for i in routed):
+        if (
+            carriers
+            and engine.routes.first(carriers).id == node.id
+            and any(route.overlaps(i) for i in routed)
+        ):
             return True
     return False
 

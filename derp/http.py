@@ -44,7 +44,8 @@ async def resolve(name: str) -> list[str]:
     """All addresses of a host name, as the system knows them; empty if it knows none."""
     try:
         found = await asyncio.get_running_loop().getaddrinfo(name, None, type=socket.SOCK_STREAM)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
+        # UnicodeError: not even the form of a host name.
         log.warning("bootstrap name not resolved", name=name, error=str(error))
         return []
     return sorted({str(address[4][0]) for address in found})

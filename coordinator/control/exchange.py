@@ -42,7 +42,10 @@ class Peer:
 
 
 class Request:
-    """One request; the body arrives while the handler already runs."""
+    """One request; the body arrives while the handler already runs.
+
+    `path` is as sent, not percent-decoded; header names are lower-case, of repeated ones the first counts.
+    """
 
     __slots__ = (
         "_body", "_ended", "_gone", "_limit", "_overflow", "_waiter",
@@ -155,7 +158,7 @@ class ResponseStream:
     """The sending side of one stream.
 
     Two ways to use it. A handler that answers: `send_head`, `send`…, `finish`. A map session: `send_head`,
-    `detach`, return, and from then on `try_push` and the callbacks, with no task held.
+    `detach`, return, and from then on `try_push` and the callbacks, with no task held. One sender at a time.
     """
 
     __slots__ = (

@@ -263,8 +263,9 @@ class ControlConnection:
         if response.closed:
             return
         if response.head_sent:
-            response.reset(ErrorCodes.INTERNAL_ERROR)
+            # Detached streams have an owner, who did not ask for this and has to hear of it.
             response.lost()
+            self.reset_stream(response.stream_id, ErrorCodes.INTERNAL_ERROR)
             return
         try:
             await response.send_head(500, {"content-type": "text/plain; charset=utf-8"})

@@ -26,7 +26,7 @@ from coordinator.control.exchange import (
 )
 from coordinator.control.h2_connection import ControlConnection, Handler
 from coordinator.control.limits import ControlLimits
-from coordinator.control.noise_stream import NoiseStream
+from coordinator.control.noise_stream import NoiseStream, watch_liveness
 from coordinator.control.upgrade import (
     SWITCHING,
     UPGRADE,
@@ -166,7 +166,10 @@ class ControlServer:
         connection = self._connect(stream, answer, request.remote or "")
         stream.write_raw(answer.response + noise.seal(connection.opening()))
         self._admit(connection)
+        if request.transport is not None:
+            watch_liveness(request.transport, self._limits)
         await transport.run(stream)
+        await socket.close()
         return socket
 
     def _bad(self, request: web.Request, error: BadUpgradeError) -> web.Response:
@@ -233,8 +236,8 @@ class ControlServer:
         self._empty.clear()
         siblings = self._by_machine.setdefault(connection.peer.machine_key, [])
         siblings.append(connection)
-        if len(siblings) > self._limits.max_connections_per_machine:
-            siblings[0].close("too many connections of this machine")
+        for oldest in siblings[: -self._limits.max_connections_per_machine]:
+            oldest.abort("too many connections of this machine")
 
     def _ended(self, connection: ControlConnection) -> None:
         self.stats.requests += connection.requests

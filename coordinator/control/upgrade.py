@@ -8,10 +8,8 @@ Source: tailscale control/controlhttp/controlhttpserver (POST and WebSocket vari
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
-from typing import cast
 
 from aiohttp import web
 
@@ -79,7 +77,7 @@ def take_over(request: web.Request, noise: NoiseConnection, limits: ControlLimit
     """
     protocol = request.protocol
     # Not an isinstance check: uvloop's transports are none of asyncio's.
-    transport = cast("asyncio.Transport | None", protocol.transport)
+    transport = protocol.transport
     if transport is None or transport.is_closing():
         return None
     stream = NoiseStream(transport, noise)

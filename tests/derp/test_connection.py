@@ -190,7 +190,7 @@ async def test_garbage_after_the_handshake(garbage: bytes) -> None:
 
 
 def shrink_receive_buffer(client: FakeClient) -> None:
-    client.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
 
 
 async def flood(sender: FakeClient, destination: bytes, *, packets: int) -> None:

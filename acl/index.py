@@ -1,0 +1,235 @@
+"""The policy over the tailnet's nodes: every answer, kept current as nodes, users and the policy change.
+
+Here: `PolicyIndex`, the one object the server asks. Not here: how it is done (`engine` and below). Stateful but pure: no
+clock, no I/O; for one thread.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from ipaddress import IPv4Network
+
+from acl.auto_approvers import AutoApproverTable
+from acl.difference import changed_nodes
+from acl.document import Policy
+from acl.engine import Engine
+from acl.facts import NodeFact, TailnetFacts
+from acl.hujson import Json
+from acl.node_attributes import disables_ipv4
+from acl.packet_filter import FilterRule, fill_plan, plan_of, unreduced
+from acl.policy_tests import run_tests
+from acl.problems import Problem
+from acl.ssh import SSHRule
+from acl.tag_owners import TagOwners
+from acl.updates import add, remove
+from acl.validate import check_against
+from acl.visibility import PeerView, SelfView, peer_view, prefixes
+
+__all__ = ["PolicyIndex"]
+
+IS_OWNER = "https://tailscale.com/cap/is-owner"
+IS_ADMIN = "https://tailscale.com/cap/is-admin"
+
+
+class PolicyIndex:
+    """One policy over the nodes of one tailnet.
+
+    Bit sets are ints whose bit `i` stands for the node with `NodeFact.index == i`. Calls that change something return
+    the bit set of nodes whose answers may have changed; the bit of a node that was removed may be among them.
+    Questions about a node raise KeyError for an id that is not present.
+    """
+
+    def __init__(self, policy: Policy | None, facts: TailnetFacts, nodes: Iterable[NodeFact] = ()) -> None:
+        """Args: policy: None allows everything. nodes: those present from the start; cheaper than adding each."""
+        self._facts = facts
+        self._filters: dict[int, tuple[object, tuple[FilterRule, ...]]] = {}
+        self._views: dict[int, PeerView] = {}
+        self._use(Engine(policy, facts, nodes))
+
+    def _use(self, engine: Engine) -> None:
+        self.engine = engine
+        self._views.clear()
+        self._tag_owners = TagOwners(engine.policy, engine.directory)
+        self._approvers = AutoApproverTable(engine.policy, engine.directory)
+
+    @property
+    def policy(self) -> Policy | None:
+        return self.engine.policy
+
+    @property
+    def facts(self) -> TailnetFacts:
+        return self._facts
+
+    # -- changes ---------------------------------------------------------------------------------------------
+
+    def replace_policy(self, policy: Policy | None) -> int:
+        """Put another policy in force. Names exactly the nodes whose answers differ."""
+        return self._exchange(Engine(policy, self._facts, self.engine.nodes.by_id.values()))
+
+    def replace_facts(self, facts: TailnetFacts) -> int:
+        """Take other users, groups or settings into account."""
+        if facts == self._facts:
+            return 0
+        self._facts = facts
+        return self._exchange(Engine(self.engine.policy, facts, self.engine.nodes.by_id.values()))
+
+    def _exchange(self, engine: Engine) -> int:
+        changed = changed_nodes(self.engine, engine)
+        self._use(engine)
+        return changed
+
+    def upsert(self, node: NodeFact) -> int:
+        """Add a node, or change one with the same id."""
+        old = self.engine.nodes.by_id.get(node.id)
+        if old is None:
+            self._views.pop(node.index, None)
+            return add(self.engine, node)
+        if old == node:
+            return 0
+        if self._changes_nothing(old, node):
+            self.engine.nodes.update(node)
+            return 0
+        changed = self.remove(node.id)
+        if old.index != node.index:
+            changed &= ~(1 << old.index)
+        return changed | add(self.engine, node)
+
+    def _changes_nothing(self, old: NodeFact, new: NodeFact) -> bool:
+        """Whether only what no policy looks at differs, such as the name."""
+        if old.approved_routes or new.approved_routes:
+            return False
+        same = (
+            old.index == new.index
+            and old.user_id == new.user_id
+            and old.tags == new.tags
+            and old.ipv4 == new.ipv4
+            and old.ipv6 == new.ipv6
+            and old.created_order == new.created_order
+        )
+        return same and self.engine.postures_of(old) == self.engine.postures_of(new)
+
+    def remove(self, node_id: int) -> int:
+        """Remove a node; nothing happens when it is not there."""
+        node = self.engine.nodes.by_id.get(node_id)
+        if node is None:
+            return 0
+        self._views.pop(node.index, None)
+        self._filters.pop(node.index, None)
+        return remove(self.engine, node)
+
+    def check(self, policy: Policy | None = None) -> tuple[Problem, ...]:
+        """What is wrong with a policy on this tailnet, its own tests included; without one, with that in force."""
+        subject = self.engine.policy if policy is None else policy
+        if subject is None:
+            return ()
+        problems = check_against(subject, self._facts)
+        if problems or not (subject.tests or subject.ssh_tests):
+            return tuple(problems)
+        engine = self.engine
+        if policy is not None:
+            engine = Engine(policy, self._facts, self.engine.nodes.by_id.values())
+        return tuple(run_tests(engine))
+
+    # -- answers about nodes ---------------------------------------------------------------------------------
+
+    def _node(self, node_id: int) -> NodeFact:
+        return self.engine.nodes.by_id[node_id]
+
+    def peers(self, node_id: int) -> int:
+        """Bit set of the nodes it sees, itself excluded. Visibility is symmetric."""
+        index = self._node(node_id).index
+        return self.engine.row(self.engine.class_of[index]) & ~(1 << index)
+
+    def filter_rules(self, node_id: int) -> tuple[FilterRule, ...]:
+        """The packet filter, reduced to what concerns the node. Unchanged content is the same object."""
+        node = self._node(node_id)
+        cls = self.engine.class_of[node.index]
+        plan = plan_of(self.engine, cls)
+        if plan.shared is not None:
+            return plan.shared
+        cached = self._filters.get(node.index)
+        if cached is not None and cached[0] is plan:
+            return cached[1]
+        rules = fill_plan(self.engine, cls, plan, node)
+        if cached is not None and cached[1] == rules:
+            rules = cached[1]
+        self._filters[node.index] = (plan, rules)
+        return rules
+
+    def ssh_rules(self, node_id: int) -> tuple[SSHRule, ...]:
+        """The SSH policy of a node; empty when nothing applies. Unchanged content is the same object."""
+        return self.engine.ssh.rules(self._node(node_id))
+
+    def peer_view(self, viewer_id: int, peer_id: int) -> PeerView:
+        """A peer as the viewer sees it, supposing it does see it."""
+        viewer, peer = self._node(viewer_id), self._node(peer_id)
+        if not peer.approved_routes and not self.viewer_is_special(viewer_id):
+            return self.default_view(peer_id)
+        return peer_view(self.engine, self.engine.class_of[viewer.index], peer)
+
+    def default_view(self, peer_id: int) -> PeerView:
+        """A peer as every viewer sees it that is not special, for peers outside `has_special_view`."""
+        peer = self._node(peer_id)
+        found = self._views.get(peer.index)
+        if found is None:
+            found = self._views[peer.index] = peer_view(self.engine, None, peer)
+        return found
+
+    def has_special_view(self) -> int:
+        """Bit set of the nodes that different viewers may see differently: those with approved routes."""
+        return self.engine.routers
+
+    def viewer_is_special(self, viewer_id: int) -> bool:
+        """Whether the viewer sees all peers without IPv4."""
+        return disables_ipv4(self.engine.class_of[self._node(viewer_id).index].attributes)
+
+    def self_view(self, node_id: int) -> SelfView:
+        """A node as it sees itself: all its approved routes, and the capabilities the policy gives it."""
+        node = self._node(node_id)
+        cls = self.engine.class_of[node.index]
+        addresses = prefixes(node, without_ipv4=disables_ipv4(cls.attributes))
+        primary = []
+        for text, _ in cls.routes.subnets:
+            holder = self.engine.routes.primary(text)
+            if holder is not None and holder.id == node.id:
+                primary.append(text)
+        routes = (*(text for text, _ in cls.routes.subnets), *cls.routes.exits)
+        cap_map: dict[str, tuple[Json, ...] | None] = {
+            name: None if values is None else tuple(json.loads(value) for value in values)
+            for name, values in cls.attributes
+        }
+        cap_map["default-auto-update"] = (self._facts.auto_updates,)
+        user = self.engine.directory.users.get(node.owner) if node.owner is not None else None
+        if node.tags or (user is not None and user.role == "owner"):
+            cap_map.setdefault(IS_OWNER, None)
+        if user is not None and user.role in ("owner", "admin"):
+            cap_map.setdefault(IS_ADMIN, None)
+        return SelfView(
+            addresses=addresses,
+            allowed_ips=(*addresses, *sorted(routes)),
+            primary_routes=tuple(sorted(primary)),
+            cap_map=cap_map,
+        )
+
+    # -- answers about the policy ----------------------------------------------------------------------------
+
+    def unreduced_rules(self) -> tuple[FilterRule, ...]:
+        """The global rules before any node's share is cut out; self and via rules exist per node only."""
+        return unreduced(self.engine)
+
+    def tag_exists(self, tag: str) -> bool:
+        """Whether the policy declares a tag."""
+        return self._tag_owners.exists(tag)
+
+    def tag_allowed(self, tag: str, user_id: int | None, tags: Sequence[str] = ()) -> bool:
+        """Whether a user, or a key or node that carries `tags`, may apply a tag."""
+        return self._tag_owners.allows(tag, user_id, tags)
+
+    def auto_approved(self, node: NodeFact, advertised: Sequence[str]) -> tuple[str, ...]:
+        """Those of the advertised routes that the policy approves unasked; the node need not be present."""
+        return self._approvers.approved(node, advertised)
+
+    def ip_pool(self, node: NodeFact) -> tuple[IPv4Network, ...]:
+        """The IPv4 pools a new node may draw from; empty for no restriction. The node need not be present."""
+        return self.engine.attributes.pool(self.engine, node)

@@ -1,0 +1,199 @@
+"""Load, commit, volatile facts."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from ipaddress import IPv4Address
+
+import pytest
+from sqlalchemy import URL
+
+from coordinator.store.engine import sqlite_url
+from coordinator.store.store import Store
+from coordinator.tailnet.errors import ConflictError, UnavailableError
+from coordinator.tailnet.nodes import NodeID
+from coordinator.tailnet.state import AuditEntry, ChangeSet, StoredPolicy
+from coordinator.tailnet.users import UserID
+from tests.support.builders import NOW, make_key, make_node, make_user, node_key
+
+
+def by_id(*values):  # type: ignore[no-untyped-def]
+    return {value.id: value for value in values}
+
+
+async def test_what_was_committed_is_loaded_again(store: Store) -> None:
+    user = make_user(email="a@example.com", provider="oidc", provider_identifier="https://i/s", role="admin")
+    key, _ = make_key(tags=("tag:a", "tag:b"), expiration=None)
+    node = make_node(
+        1,
+        expiry=NOW + timedelta(days=1),
+        endpoints=("192.0.2.1:41641",),
+        approved_routes=("10.0.0.0/8",),
+        hostinfo={"Hostname": "näme", "NetInfo": {"PreferredDERP": 900}},
+        home_derp=900,
+        last_seen=NOW,
+        network_lock_key="nlpub:" + "0" * 64,
+    )
+    policy = StoredPolicy(id=1, text="{}", created_at=NOW, author="a", note="b")
+    seq = await store.commit(
+        ChangeSet(
+            put_users=by_id(user),
+            put_preauth_keys=by_id(key),
+            put_nodes=by_id(node),
+            put_policies=[policy],
+            counters={"nodes": 1, "ipv6_offset": 1 << 79},
+        )
+    )
+    state = await store.load()
+    assert seq == 1
+    assert state.users == by_id(user)
+    assert state.preauth_keys == by_id(key)
+    assert state.nodes == by_id(node)
+    assert state.nodes[node.id].hostinfo == node.hostinfo
+    assert state.policy == policy
+    assert state.counters == {"nodes": 1, "ipv6_offset": 1 << 79}
+
+
+async def test_the_sequence_has_no_gaps_even_after_a_failure(store: Store) -> None:
+    await store.commit(ChangeSet(put_users=by_id(make_user(1))))
+    with pytest.raises(ConflictError):
+        await store.commit(ChangeSet(put_users=by_id(make_user(2, name="user1"))))
+    assert await store.commit(ChangeSet(put_users=by_id(make_user(3)))) == 2
+    assert set((await store.load()).users) == {1, 3}
+
+
+async def test_a_failed_batch_leaves_nothing(store: Store) -> None:
+    await store.commit(ChangeSet(put_users=by_id(make_user(1)), put_nodes=by_id(make_node(1))))
+    with pytest.raises(ConflictError):
+        await store.commit(
+            ChangeSet(
+                put_users=by_id(make_user(2)),
+                put_nodes=by_id(make_node(2, ipv4=IPv4Address("100.64.0.1"))),
+                counters={"nodes": 9},
+            )
+        )
+    state = await store.load()
+    assert set(state.users) == {1}
+    assert set(state.nodes) == {1}
+    assert state.counters == {}
+
+
+async def test_nodes_may_exchange_unique_values_in_one_batch(store: Store) -> None:
+    one, two = make_node(1), make_node(2)
+    await store.commit(ChangeSet(put_users=by_id(make_user(1)), put_nodes=by_id(one, two)))
+    swapped = by_id(replace(one, given_name="node2"), replace(two, given_name="node1"))
+    await store.commit(ChangeSet(put_nodes=swapped))
+    assert (await store.load()).nodes == swapped
+
+
+async def test_a_replaced_node_may_take_the_place_of_a_deleted_one(store: Store) -> None:
+    await store.commit(ChangeSet(put_users=by_id(make_user(1)), put_nodes=by_id(make_node(1))))
+    heir = make_node(2, given_name="node1", ipv4=IPv4Address("100.64.0.1"), node_key=node_key(1))
+    await store.commit(ChangeSet(delete_nodes={NodeID(1)}, put_nodes=by_id(heir)))
+    assert (await store.load()).nodes == by_id(heir)
+
+
+async def test_a_user_with_rows_pointing_at_it_can_be_changed(store: Store) -> None:
+    await store.commit(
+        ChangeSet(
+            put_users=by_id(make_user(1)),
+            put_nodes=by_id(make_node(1)),
+            put_preauth_keys=by_id(make_key()[0]),
+        )
+    )
+    renamed = make_user(1, name="other")
+    used = replace(make_key()[0], used=True)
+    await store.commit(ChangeSet(put_users=by_id(renamed), put_preauth_keys=by_id(used)))
+    state = await store.load()
+    assert state.users == by_id(renamed)
+    assert state.preauth_keys == by_id(used)
+
+
+async def test_a_user_who_owns_a_node_is_not_deleted(store: Store) -> None:
+    await store.commit(ChangeSet(put_users=by_id(make_user(1)), put_nodes=by_id(make_node(1))))
+    with pytest.raises(ConflictError):
+        await store.commit(ChangeSet(delete_users={UserID(1)}))
+
+
+async def test_user_names_are_unique_among_local_users_only(store: Store) -> None:
+    local = make_user(1, name="alice")
+    provided = make_user(2, name="alice", provider_identifier="https://i/1")
+    other = make_user(3, name="alice", provider_identifier="https://i/2")
+    await store.commit(ChangeSet(put_users=by_id(local, provided, other)))
+    with pytest.raises(ConflictError):
+        await store.commit(ChangeSet(put_users=by_id(make_user(4, provider_identifier="https://i/2"))))
+
+
+async def test_volatile_facts_touch_nothing_else(store: Store) -> None:
+    node = make_node(1)
+    await store.commit(ChangeSet(put_users=by_id(make_user(1)), put_nodes=by_id(node)))
+    moved = replace(node, endpoints=("192.0.2.9:1",), home_derp=7, last_seen=NOW, given_name="ignored")
+    await store.save_volatile([moved, make_node(99)])
+    assert (await store.load()).nodes == by_id(replace(moved, given_name="node1"))
+
+
+async def test_times_keep_their_moment_and_are_utc(store: Store) -> None:
+    moment = datetime(2026, 3, 1, 10, 0, 0, 123456, tzinfo=timezone(timedelta(hours=5)))
+    await store.commit(ChangeSet(put_users=by_id(make_user(1, created_at=moment))))
+    loaded = (await store.load()).users[UserID(1)].created_at
+    assert loaded == moment
+    assert loaded.tzinfo == UTC
+
+
+async def test_histories_are_newest_first(store: Store) -> None:
+    entries = [
+        AuditEntry(id=number, at=NOW, actor="a", action="b", target="c", details={"n": number})
+        for number in (1, 2, 3)
+    ]
+    policies = [StoredPolicy(id=number, text=str(number), created_at=NOW) for number in (1, 2)]
+    await store.commit(ChangeSet(audit=entries, put_policies=policies))
+    assert await store.audit_entries(2) == [entries[2], entries[1]]
+    assert await store.audit_entries(5, before=2) == [entries[0]]
+    assert await store.policies(1) == [policies[1]]
+    assert (await store.load()).policy == policies[1]
+
+
+async def test_an_unreachable_database_says_so(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(UnavailableError, match="does not answer"):
+        await Store.open(sqlite_url(tmp_path / "missing" / "db.sqlite"))
+
+
+async def test_a_sign_of_life(store: Store) -> None:
+    await store.ping()
+
+
+async def test_a_commit_survives_sigkill(url: URL) -> None:
+    """Kill -9 right after commit() returned: what a client may have been told is there."""
+    program = textwrap.dedent(
+        """
+        import asyncio, os, signal, sys
+        from sqlalchemy import make_url
+        from coordinator.store.store import Store
+        from coordinator.tailnet.state import ChangeSet
+        from tests.support.builders import make_user
+
+        async def main():
+            store = await Store.open(make_url(sys.argv[1]))
+            user = make_user(1)
+            await store.commit(ChangeSet(put_users={user.id: user}))
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        asyncio.run(main())
+        """
+    )
+    text = url.render_as_string(hide_password=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program, text], env={**os.environ, "PYTHONPATH": "."}, check=False
+    )
+    assert done.returncode == -signal.SIGKILL
+    store = await Store.open(url)
+    try:
+        assert set((await store.load()).users) == {1}
+    finally:
+        await store.close()

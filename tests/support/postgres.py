@@ -1,0 +1,152 @@
+"""A throw-away PostgreSQL cluster: started once a session, a fresh database for each test that asks."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from coordinator.store.engine import postgres_url
+
+USER = "tester"
+START_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A running cluster on loopback."""
+
+    port: int
+    psql: str
+
+    def create_database(self, name: str) -> None:
+        self.run(f'CREATE DATABASE "{name}"')
+
+    def drop_database(self, name: str) -> None:
+        self.run(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+    def run(self, sql: str, database: str = "postgres") -> None:
+        subprocess.run(
+            [
+                self.psql,
+                "-qX",
+                "-h",
+                "127.0.0.1",
+                "-p",
+                str(self.port),
+                "-U",
+                USER,
+                "-d",
+                database,
+                "-c",
+                sql,
+            ],
+            check=True,
+            capture_output=True,
+        )
+
+    def url(self, name: str):  # type: ignore[no-untyped-def]
+        return postgres_url("127.0.0.1", self.port, name, USER)
+
+
+def find_binary(name: str) -> str | None:
+    """A server binary from PATH or from Debian's versioned directories."""
+    found = shutil.which(name)
+    if found:
+        return found
+    candidates = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
+    return str(candidates[-1]) if candidates else None
+
+
+def require() -> dict[str, str]:
+    """The binaries, or a loud skip (a failure where they are required)."""
+    binaries = {name: find_binary(name) for name in ("initdb", "postgres", "psql")}
+    missing = [name for name, path in binaries.items() if path is None]
+    if missing:
+        reason = f"PostgreSQL is not installed ({', '.join(missing)} missing): tests against it do not run"
+        if os.environ.get("COORDINATOR_REQUIRE_ALL") or os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return {name: path for name, path in binaries.items() if path is not None}
+
+
+@contextmanager
+def running_cluster() -> Iterator[Cluster]:
+    """Start a cluster in a temporary directory and stop it again."""
+    binaries = require()
+    directory = Path(tempfile.mkdtemp(prefix="coordinator-pg-"))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    prefix = _as_unprivileged(directory)
+    data = directory / "data"
+    try:
+        subprocess.run(
+            [
+                *prefix,
+                binaries["initdb"],
+                "-D",
+                str(data),
+                "-U",
+                USER,
+                "--auth=trust",
+                "-E",
+                "UTF8",
+                "--no-sync",
+            ],
+            check=True,
+            capture_output=True,
+            cwd=directory,
+        )
+        command = [
+            *prefix, binaries["postgres"], "-D", str(data), "-h", "127.0.0.1", "-p", str(port), "-k", str(directory),
+            "-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=60",
+        ]  # fmt: skip
+        server = subprocess.Popen(command, cwd=directory, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        try:
+            cluster = Cluster(port, binaries["psql"])
+            _wait_until_up(cluster, server)
+            yield cluster
+        finally:
+            server.terminate()
+            server.communicate(timeout=START_SECONDS)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _as_unprivileged(directory: Path) -> list[str]:
+    """PostgreSQL refuses to run as root."""
+    if os.geteuid() != 0:
+        return []
+    try:
+        account = pwd.getpwnam("postgres")
+    except KeyError:
+        account = pwd.getpwnam("nobody")
+    os.chown(directory, account.pw_uid, account.pw_gid)
+    ids = [f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}"]
+    return ["setpriv", *ids, "--clear-groups"]
+
+
+def _wait_until_up(cluster: Cluster, server: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            cluster.run("SELECT 1")
+        except subprocess.CalledProcessError as error:
+            if server.poll() is not None or time.monotonic() > deadline:
+                server.terminate()
+                log = (server.communicate()[1] or b"").decode()
+                raise AssertionError(f"PostgreSQL did not start: {error.stderr.decode()}\n{log}") from error
+            time.sleep(0.05)
+        else:
+            return
