@@ -1,9 +1,10 @@
 """The policy engine: what a tailnet policy means for users and nodes.
 
-Text goes in through `parse_policy`, facts through `PolicyIndex`; filters, peers, SSH rules and capabilities come out as
-plain values. Pure: no I/O, no clock, nothing of the server. Room guide: `hujson` and `reading` turn text into `document`;
-`validate*` and `policy_tests` find what is wrong; `compile` and `resolve` say what it means; `engine` and `updates` keep
-it current over thousands of nodes; `packet_filter`, `visibility`, `ssh` and the others answer.
+Text goes in through `parse_policy`, facts through `PolicyIndex`; filters, peers, SSH rules and capabilities
+come out as plain values. Pure: no I/O, no clock, nothing of the server. Room guide: `hujson` and `reading`
+turn text into `document`; `validate*` and `policy_tests` find what is wrong; `compile` and `resolve` say
+what it means; `engine` and `updates` keep it current over thousands of nodes; `packet_filter`,
+`visibility`, `ssh` and the others answer.
 """
 
 from __future__ import annotations
@@ -53,7 +54,8 @@ def parse_policy(text: str) -> Policy:
     """Read and check a policy.
 
     Raises:
-        PolicyError: with every problem found. A syntax error hides the rest; wrong types and unknown keys do not.
+        PolicyError: with every problem found. A syntax error hides the rest; wrong types and unknown keys
+        do not.
     """
     policy, problems = read_policy(parse_hujson(text), text)
     problems.extend(check_document(policy))

@@ -1,7 +1,8 @@
 """IP addresses as ranges of integers, with the spelling a packet filter uses for them.
 
-Here: `AddressRange`, parsing of addresses and prefixes, range algebra, and the fixed ranges of a tailnet and of
-the internet. Not here: who owns which address (`resolve`). Called by everything that compares addresses.
+Here: `AddressRange`, parsing of addresses and prefixes, range algebra, and the fixed ranges of a tailnet
+and of the internet. Not here: who owns which address (`resolve`). Called by everything that compares
+addresses.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ EXIT_ROUTES = ("0.0.0.0/0", "::/0")
 class AddressRange:
     """All addresses from `first` to `last` inclusive of one IP version.
 
-    `text` is how the range is spelled in a filter: a bare address, a masked CIDR, or `first-last`. It counts for
-    equality, because a filter must keep the spelling it was given.
+    `text` is how the range is spelled in a filter: a bare address, a masked CIDR, or `first-last`. It
+    counts for equality, because a filter must keep the spelling it was given.
     """
 
     version: Version

@@ -1,7 +1,7 @@
 """Which advertised routes are approved unasked.
 
-Here: the `autoApprovers` section as a question and answer. Not here: keeping approvals; the answer counts when a route is
-first advertised, and a later policy neither adds nor removes approvals. Called by `index`.
+Here: the `autoApprovers` section as a question and answer. Not here: keeping approvals; the answer counts
+when a route is first advertised, and a later policy neither adds nor removes approvals. Called by `index`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ class AutoApproverTable:
     def approved(self, node: NodeFact, advertised: Iterable[str]) -> tuple[str, ...]:
         """Those of the advertised routes that the policy approves for the node, in the order given.
 
-        A key such as `0.0.0.0/0` approves any subnet of its family, never an exit route: only `exitNode` does that.
+        A key such as `0.0.0.0/0` approves any subnet of its family, never an exit route: only `exitNode`
+        does that.
         """
         return tuple(route for route in advertised if self._approves(node, route))
 

@@ -1,8 +1,8 @@
 """Equivalence classes of nodes and instantiated rules.
 
-Here: the two records the engine's work turns on. A class is all nodes with equal `Profile`; every question about
-visibility, filters and capabilities has one answer per class (up to the node's own addresses). Not here: how they are
-built and kept (`engine`).
+Here: the two records the engine's work turns on. A class is all nodes with equal `Profile`; every question
+about visibility, filters and capabilities has one answer per class (up to the node's own addresses). Not
+here: how they are built and kept (`engine`).
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ class NodeClass:
         id: position of the class's bit in bit sets of classes; reused after the class is gone.
         members: bit set of node indices.
         routes: of the single member, when that is a router.
-        inside: bit set of other nodes whose addresses lie in the router's subnet routes: for them it acts, too.
+        inside: bit set of other nodes whose addresses lie in the router's subnet routes: for them it acts,
+            too.
         whole, narrowed: the address sets that list the members' addresses.
         covered_by: sets that cover the class as a source.
         own: sets that hold an address of the members themselves (not of their routes).
@@ -73,9 +74,25 @@ class NodeClass:
     """
 
     __slots__ = (
-        "adjacent", "attributes", "covered_by", "former", "hit", "id", "inside", "members", "narrowed", "own", "plan",
-        "profile", "routes", "row", "via_rules", "views", "views_epoch", "whole",
-    )  # fmt: skip
+        "adjacent",
+        "attributes",
+        "covered_by",
+        "former",
+        "hit",
+        "id",
+        "inside",
+        "members",
+        "narrowed",
+        "own",
+        "plan",
+        "profile",
+        "routes",
+        "row",
+        "via_rules",
+        "views",
+        "views_epoch",
+        "whole",
+    )
 
     def __init__(self, class_id: int, profile: Profile) -> None:
         self.id = class_id

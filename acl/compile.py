@@ -1,7 +1,8 @@
 """From a policy document to rule templates: order, ports, companions, scopes. No nodes and no users yet.
 
-Here: everything about rules that follows from the text alone. Not here: which nodes an address set holds (`resolve`),
-and how templates become filters (`engine`, `packet_filter`). Called by `engine`, `policy_tests` and `explain`.
+Here: everything about rules that follows from the text alone. Not here: which nodes an address set holds
+(`resolve`), and how templates become filters (`engine`, `packet_filter`). Called by `engine`,
+`policy_tests` and `explain`.
 
 The order of templates is the order of rules in an unreduced filter: all grants in file order, then all ACLs.
 """
@@ -314,8 +315,8 @@ def _by_protocol(entries: Iterable[Word]) -> list[tuple[tuple[int, ...], tuple[P
 def compile_rules(policy: Policy | None) -> tuple[RuleTemplate, ...]:
     """Every rule of the unreduced filter, in order.
 
-    Without a policy, or with neither `acls` nor `grants` in it, everybody may reach everything; an empty list of
-    either denies.
+    Without a policy, or with neither `acls` nor `grants` in it, everybody may reach everything; an empty
+    list of either denies.
     """
     compiler = _Compiler(Policy() if policy is None else policy)
     if policy is None or (policy.acls is None and policy.grants is None):

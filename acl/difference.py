@@ -22,7 +22,8 @@ __all__ = ["changed_nodes"]
 def changed_nodes(old: Engine, new: Engine) -> int:
     """Bit set of the nodes whose peers, peer routes, filter, SSH rules or capabilities differ.
 
-    Both engines hold the same nodes. The work is done once for each pair of (old class, new class) that occurs.
+    Both engines hold the same nodes. The work is done once for each pair of (old class, new class) that
+    occurs.
     """
     pairs: dict[tuple[int, int], int] = {}
     for index, cls in old.class_of.items():
@@ -58,8 +59,8 @@ def _differs(
     members: int,
     signatures: dict[tuple[int, int], tuple[object, ...]],
 ) -> bool:
-    # Two nodes of one class may differ in whether they see each other in only one way: all do or none does. So the
-    # rows may be compared whole, unless the class's only member is the node itself.
+    # Two nodes of one class may differ in whether they see each other in only one way: all do or none does.
+    # So the rows may be compared whole, unless the class's only member is the node itself.
     visible_before, visible_after = old.row(before), new.row(after)
     if visible_before != visible_after:
         alone = members if members & (members - 1) == 0 else 0

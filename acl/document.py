@@ -1,8 +1,8 @@
 """The policy as written: one frozen value per entry, each string with its place in the text.
 
-Here: the shape of a policy document. Not here: reading one (`reading`), checking one (`validate`), or what it means
-(`compile`). Called by every later step. Absent and empty differ where the service tells them apart: then the field
-may be None.
+Here: the shape of a policy document. Not here: reading one (`reading`), checking one (`validate`), or what
+it means (`compile`). Called by every later step. Absent and empty differ where the service tells them
+apart: then the field may be None.
 """
 
 from __future__ import annotations

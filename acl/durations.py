@@ -1,6 +1,7 @@
 """Durations as Go writes and reads them, the form `checkPeriod` uses.
 
-Here: parsing and printing. Not here: which durations a policy allows (`validate_ssh`). Source for the grammar and the
+Here: parsing and printing. Not here: which durations a policy allows (`validate_ssh`). Source for the
+grammar and the
 error texts: Go's `time.ParseDuration` and `Duration.String`.
 """
 

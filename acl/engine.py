@@ -1,9 +1,11 @@
 """The state of one policy over the nodes present: classes, rules and sets, kept up to date node by node.
 
-Here: `Engine`. It answers nothing itself; `index`, `packet_filter`, `visibility` and `ssh` read it. Cost of one
+Here: `Engine`. It answers nothing itself; `index`, `packet_filter`, `visibility` and `ssh` read it. Cost of
+one
 routeless node: its own sets, and the classes that see it; never all nodes.
 
-INVARIANT: whatever the order of `add` and `remove`, the state equals that of a fresh engine with the same nodes.
+INVARIANT: whatever the order of `add` and `remove`, the state equals that of a fresh engine with the same
+nodes.
 """
 
 from __future__ import annotations
@@ -282,8 +284,8 @@ class Engine:
     def rekey(self, sets: Iterable[AddressSet]) -> int:
         """File sets under their new content, after it changed.
 
-        Rules with equal sources stand together in a filter. When a set joins or leaves such a company, the order may
-        change on nodes that have nothing to do with the node that came or went.
+        Rules with equal sources stand together in a filter. When a set joins or leaves such a company, the
+        order may change on nodes that have nothing to do with the node that came or went.
 
         Returns:
             Bit set of the classes whose order of rules may have changed.

@@ -1,7 +1,7 @@
 """Why a connection is allowed or denied.
 
-Here: one question, answered with the deciding rule and the selectors that matched. Not here: the decision itself, which
-is the same code that runs a policy's tests. Called by the command line and the admin pages.
+Here: one question, answered with the deciding rule and the selectors that matched. Not here: the decision
+itself, which is the same code that runs a policy's tests. Called by the command line and the admin pages.
 """
 
 from __future__ import annotations
@@ -86,7 +86,8 @@ def explain(index: PolicyIndex, src: str, dst: str, port: int, proto: str = "") 
     """Say whether `src` may reach `dst` on a port, and by which rule.
 
     Args:
-        src, dst: a node's name, an address, a host alias, a user, a group or a tag. Of several nodes, one that is
+        src, dst: a node's name, an address, a host alias, a user, a group or a tag. Of several nodes, one
+            that is
             allowed decides.
         proto: name or number; "" for any of the default ones.
     Raises:

@@ -1,7 +1,7 @@
 """What the policy engine is told about the tailnet: users, nodes and their attributes.
 
-Here: plain values. Not here: where they come from. Made by the tailnet rooms of the server, read by `resolve` and
-`index`.
+Here: plain values. Not here: where they come from. Made by the tailnet rooms of the server, read by
+`resolve` and `index`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ class NodeFact:
     """A node.
 
     Attributes:
-        index: a small integer chosen by the caller, unique among present nodes: the node's bit in every bit set.
+        index: a small integer chosen by the caller, unique among present nodes: the node's bit in every bit
+            set.
         user_id: the owner; ignored while the node has tags.
         approved_routes: prefixes approved for this node, exit routes included.
         created_order: who joined first is primary for a route several nodes have.

@@ -1,8 +1,9 @@
 """HuJSON: JSON with `//` and `/* */` comments and trailing commas, read strictly and with positions.
 
-Here: the gate that decides whether a text is HuJSON, the tree of located values, and the limits. The gate has the
-final word; the text without comments then also goes through the `hjson` library, and both readings must agree.
-Not here: what the values mean (`reading`). Called by `reading` only; the one importer of `hjson`.
+Here: the gate that decides whether a text is HuJSON, the tree of located values, and the limits. The gate
+has the final word; the text without comments then also goes through the `hjson` library, and both readings
+must agree. Not here: what the values mean (`reading`). Called by `reading` only; the one importer of
+`hjson`.
 """
 
 from __future__ import annotations
@@ -204,7 +205,7 @@ class _Gate:
         return True
 
     def _separator(self, closer: str, what: str) -> None:
-        """After an element: a comma (perhaps a trailing one) or the closing bracket, which is left in place."""
+        """After an element: a comma (perhaps a trailing one) or the closing bracket, left in place."""
         self._space()
         if self.text[self.at : self.at + 1] == ",":
             comma = self.at

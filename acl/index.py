@@ -1,7 +1,7 @@
 """The policy over the tailnet's nodes: every answer, kept current as nodes, users and the policy change.
 
-Here: `PolicyIndex`, the one object the server asks. Not here: how it is done (`engine` and below). Stateful but pure: no
-clock, no I/O; for one thread.
+Here: `PolicyIndex`, the one object the server asks. Not here: how it is done (`engine` and below). Stateful
+but pure: no clock, no I/O; for one thread.
 """
 
 from __future__ import annotations
@@ -35,13 +35,18 @@ IS_ADMIN = "https://tailscale.com/cap/is-admin"
 class PolicyIndex:
     """One policy over the nodes of one tailnet.
 
-    Bit sets are ints whose bit `i` stands for the node with `NodeFact.index == i`. Calls that change something return
-    the bit set of nodes whose answers may have changed; the bit of a node that was removed may be among them.
-    Questions about a node raise KeyError for an id that is not present.
+    Bit sets are ints whose bit `i` stands for the node with `NodeFact.index == i`. Calls that change
+    something return the bit set of nodes whose answers may have changed; the bit of a node that was removed
+    may be among them. Questions about a node raise KeyError for an id that is not present.
     """
 
     def __init__(self, policy: Policy | None, facts: TailnetFacts, nodes: Iterable[NodeFact] = ()) -> None:
-        """Args: policy: None allows everything. nodes: those present from the start; cheaper than adding each."""
+        """Start an index.
+
+        Args:
+            policy: None allows everything.
+            nodes: those present from the start; cheaper than adding each.
+        """
         self._facts = facts
         self._filters: dict[int, tuple[object, tuple[FilterRule, ...]]] = {}
         self._views: dict[int, PeerView] = {}
@@ -119,7 +124,7 @@ class PolicyIndex:
         return remove(self.engine, node)
 
     def check(self, policy: Policy | None = None) -> tuple[Problem, ...]:
-        """What is wrong with a policy on this tailnet, its own tests included; without one, with that in force."""
+        """What is wrong with a policy (or the one in force) on this tailnet, its own tests included."""
         subject = self.engine.policy if policy is None else policy
         if subject is None:
             return ()

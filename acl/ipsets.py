@@ -1,7 +1,7 @@
 """IP sets: named sets of addresses, built by adding and removing.
 
-Here: what an entry may say, and the addresses a set comes to. Not here: selectors in general (`resolve`). Called by
-`validate` and `compile`.
+Here: what an entry may say, and the addresses a set comes to. Not here: selectors in general (`resolve`).
+Called by `validate` and `compile`.
 """
 
 from __future__ import annotations

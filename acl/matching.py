@@ -1,7 +1,7 @@
 """Which sets cover a class, and which have an entry for it: the part of reduction that looks at routes.
 
-Here: the three reasons beside a node's own address (a subnet it routes, the internet behind an exit node, a node inside
-its subnets), and the destinations of a via grant on one router. Called by `engine`.
+Here: the three reasons beside a node's own address (a subnet it routes, the internet behind an exit node, a
+node inside its subnets), and the destinations of a via grant on one router. Called by `engine`.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ def hit_sets(engine: Engine, cls: NodeClass) -> tuple[list[AddressSet], dict[Add
     """What concerns a class.
 
     Returns:
-        The sets that cover it as a source; and the sets that keep an entry for it as a destination, with True for
-        those that do so only because it is an exit node (which counts for ports, not for capabilities).
+        The sets that cover it as a source; and the sets that keep an entry for it as a destination, with
+        True for those that do so only because it is an exit node (which counts for ports, not for
+        capabilities).
     """
     if not cls.profile.placed:
         return [], {}
@@ -61,7 +62,9 @@ def hit_sets(engine: Engine, cls: NodeClass) -> tuple[list[AddressSet], dict[Add
 def routed_parts(
     template: RuleTemplate, routes: NodeRoutes
 ) -> tuple[tuple[AddressRange, tuple[PortRange, ...]], ...]:
-    """The destinations of a via grant that a router with one of its tags carries, as written, with their ports."""
+    """The destinations of a via grant that a router with one of its tags carries, as written, with their
+    ports.
+    """
     out: list[tuple[AddressRange, tuple[PortRange, ...]]] = []
     for target in template.targets:
         if target.text == "autogroup:internet":

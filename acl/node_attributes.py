@@ -1,7 +1,9 @@
-"""Capabilities the policy puts on nodes: `nodeAttrs`, `randomizeClientPort`, `OneCGNATRoute`, and address pools.
+"""Capabilities the policy puts on nodes: `nodeAttrs`, `randomizeClientPort`, `OneCGNATRoute`, and address
+pools.
 
-Here: which attributes a class of nodes has, what they bring along, and which pool a new node draws from. Not here: the
-capabilities every node of the server has (they are no matter of policy). Called by `engine` and `index`.
+Here: which attributes a class of nodes has, what they bring along, and which pool a new node draws from.
+Not here: the capabilities every node of the server has (they are no matter of policy). Called by `engine`
+and `index`.
 """
 
 from __future__ import annotations
@@ -50,7 +52,9 @@ class AttributeTable:
             self._everywhere.append(_CGNAT_ROUTE[policy.one_cgnat_route])
 
     def of_class(self, cls: NodeClass) -> CapMap:
-        """The capabilities of a class; values of several app entries for one capability are listed one after another."""
+        """The capabilities of a class; values of several app entries for one capability are listed one
+        after another.
+        """
         found: dict[str, tuple[str, ...] | None] = dict.fromkeys(self._everywhere)
         for target, entry in self._entries:
             if target not in cls.own:
@@ -65,8 +69,8 @@ class AttributeTable:
     def pool(self, engine: Engine, node: NodeFact) -> tuple[IPv4Network, ...]:
         """The IPv4 pools a new node may draw from; empty for no restriction.
 
-        A new node has no address yet, so targets count by identity (and `*`) only; of several entries the first
-        one with a pool decides.
+        A new node has no address yet, so targets count by identity (and `*`) only; of several entries the
+        first one with a pool decides.
         """
         identities = engine.identities(node.owner, node.tags)
         for target, entry in self._entries:

@@ -1,7 +1,7 @@
 """The nodes present, and quick answers about their addresses.
 
-Here: `NodeTable` (nodes by id, bit and address), `RangeIndex` (which of many ranges hold an address) and bit-set
-iteration. Not here: what nodes belong to (`resolve`). Called by `engine` and what it is made of.
+Here: `NodeTable` (nodes by id, bit and address), `RangeIndex` (which of many ranges hold an address) and
+bit-set iteration. Not here: what nodes belong to (`resolve`). Called by `engine` and what it is made of.
 """
 
 from __future__ import annotations

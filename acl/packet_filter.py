@@ -1,10 +1,11 @@
 """The packet filter of one node.
 
-Here: `FilterRule` and its parts, the plan of a class (which rules, merged and in order) and its filling with a node's
-own addresses. Not here: which rules concern a class (`engine`); the wire form. Called by `engine` and `index`.
+Here: `FilterRule` and its parts, the plan of a class (which rules, merged and in order) and its filling
+with a node's own addresses. Not here: which rules concern a class (`engine`); the wire form. Called by
+`engine` and `index`.
 
-Merging happens before reduction: rules with equal sources and protocols stand together at the place of the first of
-them, even where that first one has nothing for this node. Capability rules are never merged.
+Merging happens before reduction: rules with equal sources and protocols stand together at the place of the
+first of them, even where that first one has nothing for this node. Capability rules are never merged.
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ class CapGrant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilterRule:
-    """One rule: sources may reach `dst_ports`, or have `cap_grants`. An empty `ip_proto` means the default ones."""
+    """One rule: sources may reach `dst_ports`, or have `cap_grants`. An empty `ip_proto` means the default
+    ones.
+    """
 
     src: tuple[str, ...]
     ip_proto: tuple[int, ...] = ()
@@ -134,7 +137,7 @@ def plan_of(engine: Engine, cls: NodeClass) -> Plan:
 def _kept_ranges(
     cls: NodeClass, node: NodeFact, target: AddressSet, *, exits: bool
 ) -> Iterator[AddressRange]:
-    """The ranges of a destination that concern a node: its own address, its subnets, or the internet behind it."""
+    """The ranges of a destination that concern a node: its address, its subnets, the internet behind it."""
     own = node_addresses(node)
     for item in target.literals():
         if (

@@ -1,7 +1,8 @@
 """Where each kind of selector may stand, and what is said when it stands elsewhere.
 
-Here: the checks of one selector in one place. Not here: the sections (`validate`, `validate_rules`, `validate_ssh`). The
-messages for tags, autogroups and `user:*@` are the official service's; the others are ours.
+Here: the checks of one selector in one place. Not here: the sections (`validate`, `validate_rules`,
+`validate_ssh`). The messages for tags, autogroups and `user:*@` are the official service's; the others are
+ours.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ _KINDS: Mapping[Place, frozenset[SelectorKind]] = {
     Place.DST: frozenset(SelectorKind),
     Place.OWNER: frozenset({SelectorKind.USER, SelectorKind.GROUP, SelectorKind.TAG, SelectorKind.AUTOGROUP,
                             SelectorKind.DOMAIN}),
-    Place.APPROVER: frozenset({SelectorKind.USER, SelectorKind.GROUP, SelectorKind.TAG, SelectorKind.AUTOGROUP,
+    Place.APPROVER: frozenset({SelectorKind.USER, SelectorKind.GROUP, SelectorKind.TAG,
+    SelectorKind.AUTOGROUP,
                                SelectorKind.DOMAIN}),
     Place.TARGET: frozenset(SelectorKind) - {SelectorKind.SERVICE, SelectorKind.IPSET},
     Place.SSH_SRC: frozenset({SelectorKind.USER, SelectorKind.GROUP, SelectorKind.TAG, SelectorKind.AUTOGROUP,

@@ -1,8 +1,8 @@
 """The policy's own assertions: `tests` and `sshTests`.
 
-Here: running them against an engine. Not here: what makes an SSH test's destination wrong by itself (`validate_ssh`).
-Called by `acl.check_policy` and `index`. The official service answers every failure with the one text `test(s) failed`;
-what exactly failed is in each problem's help.
+Here: running them against an engine. Not here: what makes an SSH test's destination wrong by itself
+(`validate_ssh`). Called by `acl.check_policy` and `index`. The official service answers every failure with
+the one text `test(s) failed`; what exactly failed is in each problem's help.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ def _failure(span: Span, detail: str) -> Problem:
     return Problem(code="test-failed", message=FAILED, span=span, help=detail)
 
 
-# -- who and where ---------------------------------------------------------------------------------------------
+# -- who and where
+# ---------------------------------------------------------------------------------------------
 
 
 def _known_identity(engine: Engine, selector: Selector) -> bool:
@@ -61,7 +62,7 @@ def _identity_nodes(engine: Engine, text: str) -> int:
 
 
 def _single(engine: Engine, selector: Selector) -> Address | None:
-    """The one address an address selector or host alias means; None for a prefix, `/32` spelled out included."""
+    """The one address an address selector or host alias means; None for any prefix, `/32` included."""
     text = selector.text
     if selector.kind is SelectorKind.HOST and engine.policy is not None:
         text = engine.policy.host_addresses().get(text, "")
@@ -83,7 +84,8 @@ def named_addresses(engine: Engine, text: str) -> list[Address] | None:
     return [address for index in bits(nodes) for address in node_addresses(engine.nodes.by_index[index])]
 
 
-# -- what the rules say ----------------------------------------------------------------------------------------
+# -- what the rules say
+# ----------------------------------------------------------------------------------------
 
 
 def spec_holds(engine: Engine, spec: SetSpec, owner: int | None, address: Address, *, source: bool) -> bool:
@@ -146,7 +148,8 @@ def _reaches(
     )
 
 
-# -- tests -----------------------------------------------------------------------------------------------------
+# -- tests
+# -----------------------------------------------------------------------------------------------------
 
 
 def _destination(engine: Engine, text: str) -> tuple[list[Address], int] | str:
@@ -194,7 +197,8 @@ def _run_test(engine: Engine, test: PolicyTest, where: str) -> Iterator[Problem]
                 yield _failure(word.span, f"{where}: `{source}` {verb} `{word.text.strip()}`")
 
 
-# -- sshTests --------------------------------------------------------------------------------------------------
+# -- sshTests
+# --------------------------------------------------------------------------------------------------
 
 
 def _admits(rules: Iterable[SSHRule], address: str, name: str, *, check_only: bool) -> bool:

@@ -42,7 +42,9 @@ DEFAULT_PROTOCOLS = (6, 17, 1, 58)
 
 
 class PortError(ValueError):
-    """A port list, protocol or `ip` entry that cannot be read; the message is the service's where it has one."""
+    """A port list, protocol or `ip` entry that cannot be read; the message is the service's where it has
+    one.
+    """
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -1,7 +1,7 @@
 """Device postures: conditions on the source device of a rule.
 
-Here: parsing of assertions, and whether a device's attributes satisfy them. Not here: which rule asks for which
-posture (`compile`), and which nodes that leaves (`resolve`). Called by `validate` and `resolve`.
+Here: parsing of assertions, and whether a device's attributes satisfy them. Not here: which rule asks for
+which posture (`compile`), and which nodes that leaves (`resolve`). Called by `validate` and `resolve`.
 """
 
 from __future__ import annotations

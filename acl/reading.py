@@ -33,8 +33,9 @@ __all__ = ["read_policy"]
 T = TypeVar("T")
 
 SECTIONS = (
-    "groups", "hosts", "tagOwners", "ipsets", "postures", "defaultSrcPosture", "acls", "grants", "autoApprovers",
-    "nodeAttrs", "ssh", "tests", "sshTests", "derpMap", "disableIPv4", "randomizeClientPort", "OneCGNATRoute",
+    "groups", "hosts", "tagOwners", "ipsets", "postures", "defaultSrcPosture", "acls", "grants",
+    "autoApprovers", "nodeAttrs", "ssh", "tests", "sshTests", "derpMap",
+    "disableIPv4", "randomizeClientPort", "OneCGNATRoute",
     "attrConfig",
 )  # fmt: skip
 ACL_KEYS = ("action", "src", "dst", "proto", "srcPosture", "users", "ports")

@@ -1,7 +1,8 @@
 """What selectors mean: identities to users and nodes, set specs to bit sets and filter strings.
 
-Here: `IdentityDirectory` (who is meant by a name), `Profile` (what one node matches) and `AddressSet` (a source or
-destination of rules, kept up to date as nodes come and go). Not here: rules and classes (`engine`).
+Here: `IdentityDirectory` (who is meant by a name), `Profile` (what one node matches) and `AddressSet` (a
+source or destination of rules, kept up to date as nodes come and go). Not here: rules and classes
+(`engine`).
 """
 
 from __future__ import annotations
@@ -115,7 +116,8 @@ class AddressSet:
     Attributes:
         owner: narrows the set to the untagged nodes of one user; None for no narrowing.
         whole: bit set of nodes that stand here with all their addresses.
-        narrowed: bit set of nodes that stand here only with their addresses in `spec.ranges` (a posture condition
+        narrowed: bit set of nodes that stand here only with their addresses in `spec.ranges` (a posture
+            condition
             took the ranges apart into nodes).
         as_source, as_target: the rules that use this set.
         cover_classes: bit set of the classes this set covers as a source.
@@ -124,9 +126,21 @@ class AddressSet:
     """
 
     __slots__ = (
-        "_strings", "_strings_of", "_tuple", "as_source", "as_target", "by_node", "cover_classes", "has_single",
-        "key", "narrowed", "owner", "spec", "target_classes", "whole",
-    )  # fmt: skip
+        "_strings",
+        "_strings_of",
+        "_tuple",
+        "as_source",
+        "as_target",
+        "by_node",
+        "cover_classes",
+        "has_single",
+        "key",
+        "narrowed",
+        "owner",
+        "spec",
+        "target_classes",
+        "whole",
+    )
 
     def __init__(self, spec: SetSpec, owner: int | None = None) -> None:
         self.spec = spec
@@ -181,7 +195,7 @@ class AddressSet:
         self._tuple = None
 
     def remove(self, bit: int) -> None:
-        """Take a node out; its strings are dropped with it, since its addresses may be new when it returns."""
+        """Take a node out, after `drop_node_strings`."""
         self.whole &= ~bit
         self.narrowed &= ~bit
         self._tuple = None
@@ -222,7 +236,7 @@ class AddressSet:
             if any(item.holds(version, number) for item in self.spec.ranges)
         )
 
-    def dropaddresses_of(self, table: NodeTable, index: int) -> None:
+    def drop_node_strings(self, table: NodeTable, index: int) -> None:
         """Before a node leaves or changes: take its strings out while its addresses are still known."""
         if self._strings is None or not self._strings_of >> index & 1:
             return
@@ -264,8 +278,8 @@ class AddressSet:
     def content_key(self, table: NodeTable, routes: Mapping[str, object]) -> tuple[object, ...] | None:
         """Equal for two sets exactly when their source strings are equal; None when there are none.
 
-        A bare address and a node with that address are spelled alike, so addresses that belong to nodes of the set
-        are left out, and nodes all of whose addresses are given as such are counted in.
+        A bare address and a node with that address are spelled alike, so addresses that belong to nodes of
+        the set are left out, and nodes all of whose addresses are given as such are counted in.
         """
         if self.is_empty():
             return None
@@ -289,7 +303,7 @@ class AddressSet:
         return (whole, frozenset(loose) | partial, self.shows_wildcard)
 
     def overlaps(self, item: AddressRange, inside: int) -> bool:
-        """Whether some address of the set is in a range; `inside` is the bit set of nodes with an address there."""
+        """Whether the set meets a range; `inside` is the bit set of nodes with an address in that range."""
         if self.shows_everything or self.shows_wildcard or self.nodes & inside:
             return True
         return any(item.overlaps(other) for other in self.literals())

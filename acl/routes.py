@@ -1,7 +1,8 @@
 """Approved routes: who has which, and who is primary.
 
-Here: the routes of one node apart into subnets and exit routes, and the table over all nodes. Not here: who may use a
-route (`visibility`), who gets one approved (`auto_approvers`). Called by `engine` and `visibility`.
+Here: the routes of one node apart into subnets and exit routes, and the table over all nodes. Not here: who
+may use a route (`visibility`), who gets one approved (`auto_approvers`). Called by `engine` and
+`visibility`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Selectors: the strings that say who or where in a policy.
 
-Here: the kinds of selector and how a string is told apart. Not here: what a selector resolves to (`resolve`) and
-where each kind may stand (`placement`). Called by `reading`, `validate` and `compile`.
+Here: the kinds of selector and how a string is told apart. Not here: what a selector resolves to
+(`resolve`) and where each kind may stand (`placement`). Called by `reading`, `validate` and `compile`.
 """
 
 from __future__ import annotations
@@ -90,6 +90,6 @@ def parse_selector(text: str) -> Selector:
 
 
 def split_destination(text: str) -> tuple[str, str]:
-    """Split an ACL destination `host:ports` at its last colon; without a colon all of it counts as the ports."""
+    """Split an ACL destination `host:ports` at its last colon; without one, all of it counts as the ports."""
     host, colon, ports = text.strip().rpartition(":")
     return (host, ports) if colon else ("", text.strip())

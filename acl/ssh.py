@@ -1,7 +1,8 @@
 """Tailscale SSH rules of one node.
 
-Here: the `ssh` section compiled for a node, and who is affected when a node comes or goes. Not here: the wire form, and
-asking a user to check in (the server does that when the client calls back). Called by `engine` and `index`.
+Here: the `ssh` section compiled for a node, and who is affected when a node comes or goes. Not here: the
+wire form, and asking a user to check in (the server does that when the client calls back). Called by
+`engine` and `index`.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class SSHAction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SSHRule:
-    """One rule: source addresses, pairs of wanted and local user (`""`: refused, `"="`: as wanted), action."""
+    """Source addresses, pairs of wanted and local user (`""`: refused, `"="`: as wanted), action."""
 
     principals: tuple[str, ...]
     ssh_users: tuple[tuple[str, str], ...]
@@ -199,7 +200,7 @@ class SshTable:
         )
 
     def _unit_rules(self, entry: _Entry, owner: int | None, principals: tuple[str, ...]) -> Iterator[SSHRule]:
-        """The rule of one source user, and one more for the user's own login name where `localpart:` names it."""
+        """The rule of one source user; and one for the user's own login name where `localpart:` admits it."""
         action = self._action(entry)
         yield SSHRule(
             principals=principals, ssh_users=entry.users, action=action, accept_env=entry.accept_env

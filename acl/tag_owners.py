@@ -1,7 +1,7 @@
 """Who may apply a tag.
 
-Here: the `tagOwners` section as a question and answer. Not here: whether a key or a node asks (services). Tag owners have
-no influence on filters. Called by `index`.
+Here: the `tagOwners` section as a question and answer. Not here: whether a key or a node asks (services).
+Tag owners have no influence on filters. Called by `index`.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class TagOwners:
     def allows(self, tag: str, user_id: int | None, tags: Iterable[str]) -> bool:
         """Whether a user, or something that carries `tags`, may apply a tag.
 
-        A tag that owns a tag passes the right on, to what carries it and to its own owners. In a cycle the looping
-        edge gives nobody anything.
+        A tag that owns a tag passes the right on, to what carries it and to its own owners. In a cycle the
+        looping edge gives nobody anything.
         """
         carried = frozenset(tags)
         waiting, seen = [tag], {tag}

@@ -1,8 +1,8 @@
 """Whole-file checks of a policy: every finding, in the official service's order of precedence.
 
-Here: the sections that only declare names, the order of checks, and the checks that need to know the tailnet. Not here:
-rules (`validate_rules`), SSH (`validate_ssh`), running the policy's own tests (`policy_tests`). Called by
-`acl.parse_policy` and `acl.check_policy`.
+Here: the sections that only declare names, the order of checks, and the checks that need to know the
+tailnet. Not here: rules (`validate_rules`), SSH (`validate_ssh`), running the policy's own tests
+(`policy_tests`). Called by `acl.parse_policy` and `acl.check_policy`.
 """
 
 from __future__ import annotations

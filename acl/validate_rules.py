@@ -16,8 +16,8 @@ from acl.selectors import ROLE_AUTOGROUPS, Selector, SelectorKind, parse_selecto
 
 __all__ = ["check_acl", "check_capability_name", "check_grant", "check_postures"]
 
-# Capabilities under tailscale.com that a policy may grant. The service's list is not public; these are the ones its
-# documentation and the open clients use.
+# Capabilities under tailscale.com that a policy may grant. The service's list is not public; these are the
+# ones its documentation and the open clients use.
 GRANTABLE = frozenset(
     f"tailscale.com/cap/{name}"
     for name in ("drive", "relay", "webui", "kubernetes", "tsidp", "secrets", "tailsql", "golink")

@@ -1,7 +1,8 @@
 """Checks of `ssh` and of what `sshTests` may name.
 
-Here: one SSH entry's action, users, period, environment and selectors; the destinations of SSH tests. Not here: running
-the tests (`policy_tests`). Called by `validate`. Texts are the official service's unless marked.
+Here: one SSH entry's action, users, period, environment and selectors; the destinations of SSH tests. Not
+here: running the tests (`policy_tests`). Called by `validate`. Texts are the official service's unless
+marked.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What one node sees of another: addresses, routes and capabilities of a peer; and what it sees of itself.
 
-Here: `PeerView`, `SelfView` and the four reasons for which a peer's route is shown. Not here: whether the peer is seen at
-all (`engine.Engine.row`, derived from the same rules). Called by `index`.
+Here: `PeerView`, `SelfView` and the four reasons for which a peer's route is shown. Not here: whether the
+peer is seen at all (`engine.Engine.row`, derived from the same rules). Called by `index`.
 """
 
 from __future__ import annotations

@@ -66,8 +66,7 @@ def listen(address: tuple[str, int], inherited: socket.socket | None) -> socket.
 
 
 def restart_in_place(sockets: Mapping[str, socket.socket]) -> None:
-    """Replace this process by a fresh image of the same program, which inherits the sockets. Does not return.
-    """
+    """Replace this process by a fresh image of the program, which inherits the sockets. Does not return."""
     # Move out of the way first: a socket may sit where another has to go.
     free = FIRST_FD + len(sockets)
     moved = [os.dup(sock.fileno()) for sock in sockets.values()]

@@ -12,12 +12,10 @@ import sys
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 
 import structlog
 import uvloop
-import yaml
 from aiohttp import web
 
 from acl import PolicyError, PolicyIndex, parse_policy
@@ -26,12 +24,11 @@ from coordinator.control.map_handler import MapHandler
 from coordinator.control.register_handler import RegisterHandler
 from coordinator.control.router import Router
 from coordinator.listeners import inherited_sockets, listen, restart_in_place
-from coordinator.netmap.config import MapConfig, staggered_dial_plan
-from coordinator.netmap.derp import EmbeddedRelay, build_derp_map, regions_from_document
-from coordinator.netmap.dns import DNSSettings, build_dns_config
+from coordinator.map_settings import map_config
 from coordinator.netmap.fragments import Fragments
 from coordinator.netmap.world import World
-from coordinator.noise.keys import clamp, format_private_key, parse_private_key, public_key
+from coordinator.noise.keys import public_key
+from coordinator.noise_key import load_noise_key, load_or_create_noise_key
 from coordinator.services.login import PendingLogins
 from coordinator.services.map_sessions import MapSessions
 from coordinator.services.nodes import NodeService
@@ -44,8 +41,6 @@ from coordinator.services.users import UserService
 from coordinator.settings.model import Settings
 from coordinator.store.engine import postgres_url, sqlite_url
 from coordinator.store.store import Store
-from coordinator.tailcfg.derp_map import DERPRegion
-from coordinator.tailcfg.dns_config import DNSRecord
 from coordinator.tailcfg.errors import WireError
 from coordinator.tailcfg.keys import machine_key_from_bytes, node_key_from_bytes, parse_node_key, raw_bytes
 from coordinator.tailnet.actors import Actor
@@ -58,7 +53,7 @@ from coordinator.telemetry.logging import configure_logging
 from coordinator.telemetry.metrics import METRICS
 from coordinator.telemetry.tasks import spawn
 from coordinator.version import version_document
-from coordinator.web.api.app import api_app
+from coordinator.web.api.app import Routes, api_app
 from coordinator.web.api.nodes import NodeRoutes
 from coordinator.web.api.policy import PolicyRoutes
 from coordinator.web.api.preauth_keys import PreAuthKeyRoutes
@@ -79,10 +74,6 @@ FIRST_USER = "first"
 FIRST_KEY_LIFETIME = timedelta(hours=24)
 SHUTDOWN_SECONDS = 3.0
 LAG_INTERVAL = 0.5
-
-
-class StartError(Exception):
-    """The server cannot start; the message says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +101,7 @@ def run(settings: Settings, notices: list[str], *, quickstart: bool, config_path
     server = Server(settings)
     try:
         stop = uvloop.run(server.serve(quickstart=quickstart, config_path=config_path))
-    except (StartError, CoordinatorError, OSError) as error:
+    except (CoordinatorError, OSError) as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
     except PolicyError as error:
@@ -133,7 +124,7 @@ def check_configuration(settings: Settings) -> list[str]:
         except (OSError, UnicodeDecodeError) as error:
             problems.append(f"policy.path: {error}")
     try:
-        _map_config(settings, certificate_sha256=None)
+        map_config(settings, certificate_sha256=None)
     except InvalidError as error:
         problems.append(error.message)
     for name, path in (("tls_cert_path", settings.tls_cert_path), ("tls_key_path", settings.tls_key_path)):
@@ -141,9 +132,9 @@ def check_configuration(settings: Settings) -> list[str]:
             problems.append(f"{name}: {path} does not exist")
     if settings.noise_private_key_path.exists():
         try:
-            _load_noise_key(settings.noise_private_key_path)
-        except StartError as error:
-            problems.append(str(error))
+            load_noise_key(settings.noise_private_key_path)
+        except InvalidError as error:
+            problems.append(error.message)
     return problems
 
 
@@ -158,6 +149,29 @@ class TailnetAdmission:
         return _may_relay(self._tailnet, node_key_from_bytes(node_key))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Services:
+    """Everything behind the shells."""
+
+    store: Store
+    tailnet: Tailnet
+    policy: PolicyService
+    sessions: MapSessions
+    logins: PendingLogins
+    registration: RegistrationService
+    nodes: NodeService
+    users: UserService
+    keys: PreAuthKeyService
+
+    async def healthy(self) -> bool:
+        """Whether the database answers."""
+        try:
+            await self.store.ping()
+        except CoordinatorError:
+            return False
+        return True
+
+
 class Server:
     """One server process. `sockets` are its TCP listeners by name, for a restart in place."""
 
@@ -165,13 +179,14 @@ class Server:
         self._settings = settings
         self.sockets: dict[str, socket.socket] = {}
         self._inherited: dict[str, socket.socket] = {}
+        self._services: _Services
 
     async def serve(self, *, quickstart: bool, config_path: Path | None) -> _Stop:
         """Start, serve until told to end, stop cleanly."""
         stop: asyncio.Future[_Stop] = asyncio.get_running_loop().create_future()
         self._inherited = inherited_sockets(os.environ, os.getpid())
         async with AsyncExitStack() as stack:
-            policy = await self._start(stack)
+            policy = await self.start(stack)
             loop = asyncio.get_running_loop()
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(number, _end, stop, _Stop(restart=False))
@@ -184,14 +199,50 @@ class Server:
             log.info("stopping", restart=result.restart)
         return result
 
-    async def _start(self, stack: AsyncExitStack) -> PolicyService:
-        """Build and start everything; the stack stops it in reverse order."""
-        settings = self._settings
-        noise_key = _load_noise_key(settings.noise_private_key_path)
+    async def start(self, stack: AsyncExitStack) -> PolicyService:
+        """Build and start everything; the stack stops it in reverse order.
+
+        Raises:
+            CoordinatorError, PolicyError, OSError: what is wrong, fit to be shown; nothing is left running.
+        """
+        noise_key = load_or_create_noise_key(self._settings.noise_private_key_path)
         pin = self._relay_certificate()
         store = await self._open_store(stack)
+        services = self._services = await self._start_services(stack, store, pin)
+        tailnet = services.tailnet
+        control = ControlServer(
+            noise_key,
+            Router(
+                {
+                    ("POST", "/machine/register"): RegisterHandler(services.registration),
+                    ("POST", "/machine/map"): MapHandler(tailnet, services.sessions, services.nodes),
+                }
+            ),
+        )
+        relay = await self._start_relay(stack, tailnet)
+        pages = PublicPages(
+            machine_key=machine_key_from_bytes(public_key(noise_key)),
+            version=version_document(),
+            healthy=services.healthy,
+            verify=lambda text: _may_relay(tailnet, text),
+            logins=services.logins,
+        )
+        nouns: list[Routes] = [
+            UserRoutes(services.users, SOCKET_ACTOR),
+            PreAuthKeyRoutes(services.keys, services.users, SOCKET_ACTOR),
+            NodeRoutes(services.nodes, services.users, services.registration, SOCKET_ACTOR),
+            PolicyRoutes(services.policy, SOCKET_ACTOR),
+        ]
+        await self._serve_api(stack, api_app(nouns, services.healthy, version_document()))
+        await self._serve_public(stack, pages, control, relay)
+        lag = spawn("loop lag", _measure_lag(tailnet))
+        stack.callback(lag.cancel)
+        return services.policy
+
+    async def _start_services(self, stack: AsyncExitStack, store: Store, pin: str | None) -> _Services:
+        settings = self._settings
         state = await store.load()
-        config = _map_config(settings, certificate_sha256=pin)
+        config = map_config(settings, certificate_sha256=pin)
         world = World(
             snapshot=Snapshot(),
             policy=PolicyIndex(None, tailnet_facts(state.users.values(), domain=config.domain)),
@@ -206,75 +257,30 @@ class Server:
             stored=state.policy,
         )
         policy.load()
-        tailnet.start()
-        stack.push_async_callback(tailnet.close)
-        policy.start()
-        stack.push_async_callback(policy.close)
-
-        sessions = MapSessions(tailnet, window=settings.coalescing_window.total_seconds())
-        nodes = NodeService(tailnet)
         logins = PendingLogins(settings.server_url, _utc_now, secrets.token_hex)
+        prefixes = Prefixes(v4=settings.prefix_v4, v6=settings.prefix_v6, random=settings.random_allocation)
         registration = RegistrationService(
             tailnet,
             logins,
-            RegistrationSettings(
-                prefixes=Prefixes(
-                    v4=settings.prefix_v4, v6=settings.prefix_v6, random=settings.random_allocation
-                ),
-                key_lifetime=settings.node_expiry or None,
-            ),
+            RegistrationSettings(prefixes=prefixes, key_lifetime=settings.node_expiry or None),
             secrets.randbelow,
         )
-        self._users = UserService(tailnet)
-        self._keys = PreAuthKeyService(tailnet, secrets.token_bytes)
-        sessions.start()
-        stack.push_async_callback(sessions.close)
+        sessions = MapSessions(tailnet, window=settings.coalescing_window.total_seconds())
         sweeper = Sweeper(tailnet, inactivity=settings.ephemeral_inactivity)
-        sweeper.start()
-        stack.push_async_callback(sweeper.close)
-
-        control = ControlServer(
-            noise_key,
-            Router(
-                {
-                    ("POST", "/machine/register"): RegisterHandler(registration),
-                    ("POST", "/machine/map"): MapHandler(tailnet, sessions, nodes),
-                }
-            ),
-        )
-        relay = await self._start_relay(stack, tailnet)
-
-        async def healthy() -> bool:
-            try:
-                await store.ping()
-            except CoordinatorError:
-                return False
-            return True
-
-        pages = PublicPages(
-            machine_key=machine_key_from_bytes(public_key(noise_key)),
-            version=version_document(),
-            healthy=healthy,
-            verify=lambda text: _verify(tailnet, text),
+        for part in (tailnet, policy, sessions, sweeper):
+            part.start()
+            stack.push_async_callback(part.close)
+        return _Services(
+            store=store,
+            tailnet=tailnet,
+            policy=policy,
+            sessions=sessions,
             logins=logins,
+            registration=registration,
+            nodes=NodeService(tailnet),
+            users=UserService(tailnet),
+            keys=PreAuthKeyService(tailnet, secrets.token_bytes),
         )
-        await self._serve_api(
-            stack,
-            api_app(
-                [
-                    UserRoutes(self._users, SOCKET_ACTOR),
-                    PreAuthKeyRoutes(self._keys, self._users, SOCKET_ACTOR),
-                    NodeRoutes(nodes, self._users, registration, SOCKET_ACTOR),
-                    PolicyRoutes(policy, SOCKET_ACTOR),
-                ],
-                healthy,
-                version_document(),
-            ),
-        )
-        await self._serve_public(stack, pages, control, relay)
-        lag = spawn("loop lag", _measure_lag(tailnet))
-        stack.callback(lag.cancel)
-        return policy
 
     async def _open_store(self, stack: AsyncExitStack) -> Store:
         database = self._settings.database
@@ -306,7 +312,7 @@ class Server:
                 settings.relay.tls_cert_path, settings.relay.tls_key_path, [settings.server_host]
             )
         except CertificateError as error:
-            raise StartError(str(error)) from error
+            raise InvalidError(str(error)) from error
 
     async def _start_relay(self, stack: AsyncExitStack, tailnet: Tailnet) -> Relay | None:
         settings = self._settings.relay
@@ -315,7 +321,7 @@ class Server:
         try:
             private_key = load_or_create_private_key(settings.private_key_path)
         except KeyFormatError as error:
-            raise StartError(f"derp.server.private_key_path: {error}") from error
+            raise InvalidError(f"derp.server.private_key_path: {error}") from error
         admission: Admission = TailnetAdmission(tailnet) if settings.verify_clients else AllowAll()
         relay = Relay(private_key=private_key, admission=admission)
         tailnet.on_departure(lambda node: relay.disconnect(raw_bytes(node.node_key)))
@@ -347,10 +353,10 @@ class Server:
         if settings.metrics_listen_addr is not None:
             metrics = metrics_app(METRICS.render)
             await self._listen(stack, "metrics", metrics, settings.metrics_listen_addr, None)
-        tls = None
+        main_tls = None
         if settings.tls_cert_path is not None and settings.tls_key_path is not None:
-            tls = _tls(settings.tls_cert_path, settings.tls_key_path)
-        await self._listen(stack, "main", app, settings.listen_addr, tls)
+            main_tls = _tls(settings.tls_cert_path, settings.tls_key_path)
+        await self._listen(stack, "main", app, settings.listen_addr, main_tls)
         # Stopped before the listeners, so that clients come back to a port that is still open.
         stack.push_async_callback(control.close, SHUTDOWN_SECONDS)
 
@@ -374,7 +380,7 @@ class Server:
         path = self._settings.unix_socket
         path.parent.mkdir(parents=True, exist_ok=True)
         if _socket_in_use(path):
-            raise StartError(f"another server is running on {path}")
+            raise InvalidError(f"another server is running on {path}")
         path.unlink(missing_ok=True)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
         await runner.setup()
@@ -390,16 +396,16 @@ class Server:
         """First start: a user and a key. Always: what to do next."""
         command = f"coordinator -c {config_path}" if config_path else "coordinator"
         login = f"tailscale up --login-server={self._settings.server_url}"
-        if self._users.list():
+        if self._services.users.list():
             print(
                 f"\nServing {self._settings.server_url}. Another machine joins with a key from\n"
-                f"  {command} preauthkeys create --user {self._users.list()[0].name}\n"
+                f"  {command} preauthkeys create --user {self._services.users.list()[0].name}\n"
                 f"and, on the machine,\n  {login} --auth-key=KEY\n",
                 flush=True,
             )
             return
-        user = await self._users.create(FIRST_USER, actor=SOCKET_ACTOR)
-        _, secret = await self._keys.create(
+        user = await self._services.users.create(FIRST_USER, actor=SOCKET_ACTOR)
+        _, secret = await self._services.keys.create(
             user_id=user.id,
             reusable=True,
             expiration=_utc_now() + FIRST_KEY_LIFETIME,
@@ -431,102 +437,6 @@ def _may_relay(tailnet: Tailnet, node_key: str) -> bool:
     return record is not None and not record.expired
 
 
-def _verify(tailnet: Tailnet, text: str) -> bool:
-    return _may_relay(tailnet, text)
-
-
-def _load_noise_key(path: Path) -> bytes:
-    try:
-        return parse_private_key(path.read_text(encoding="ascii"))
-    except FileNotFoundError:
-        pass
-    except (ValueError, OSError) as error:
-        raise StartError(f"noise.private_key_path: {path}: {error}") from error
-    private_key = clamp(secrets.token_bytes(32))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(format_private_key(private_key) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise StartError(f"noise.private_key_path: {error}") from error
-    return private_key
-
-
-def _map_config(settings: Settings, *, certificate_sha256: str | None) -> MapConfig:
-    relay = _embedded_relay(settings, certificate_sha256)
-    regions = [region for path in settings.derp_paths for region in _regions_from_file(path)]
-    prefixes = [network for network in (settings.prefix_v4, settings.prefix_v6) if network is not None]
-    dns = settings.dns
-    capabilities: dict[str, list[object] | None] = {
-        "https://tailscale.com/cap/is-admin": None,
-        "https://tailscale.com/cap/ssh": None,
-        "default-auto-update": [settings.auto_update_enabled],
-    }
-    if settings.taildrop_enabled:
-        capabilities["https://tailscale.com/cap/file-sharing"] = None
-    return MapConfig(
-        base_domain=dns.base_domain,
-        derp_map=build_derp_map(relay, regions, pinning=True),
-        derp_map_unpinned=build_derp_map(relay, regions, pinning=False),
-        dns=build_dns_config(
-            DNSSettings(
-                magic_dns=dns.magic_dns,
-                base_domain=dns.base_domain,
-                override_local_dns=dns.override_local_dns,
-                nameservers=dns.nameservers,
-                split=dns.split,
-                search_domains=dns.search_domains,
-                extra_records=[
-                    DNSRecord(name=record["name"], type=record.get("type", "A"), value=record["value"])
-                    for record in dns.extra_records
-                ],
-            ),
-            prefixes,
-        ),
-        capabilities=capabilities,
-        disable_logtail=not settings.logtail_enabled,
-        dial_plan=staggered_dial_plan(settings.server_host) if _is_address(settings.server_host) else (),
-    )
-
-
-def _embedded_relay(settings: Settings, certificate_sha256: str | None) -> EmbeddedRelay | None:
-    relay = settings.relay
-    if not relay.enabled or not relay.in_map:
-        return None
-    own_listener = settings.plain_http and relay.tls_listen_addr is not None
-    port = relay.tls_listen_addr[1] if own_listener and relay.tls_listen_addr else settings.server_port
-    return EmbeddedRelay(
-        region_id=relay.region_id,
-        region_code=relay.region_code,
-        region_name=relay.region_name,
-        host=settings.server_host,
-        port=port,
-        stun_port=relay.stun_listen_addr[1] if relay.stun_listen_addr else -1,
-        ipv4=relay.ipv4 or None,
-        ipv6=relay.ipv6 or None,
-        certificate_sha256=certificate_sha256,
-    )
-
-
-def _regions_from_file(path: Path) -> list[DERPRegion]:
-    try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InvalidError(f"derp.paths: {path}: {error}") from error
-    return regions_from_document(document, str(path))
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ip_address(host)
-    except ValueError:
-        return False
-    return True
-
-
 def _tls(cert_path: Path, key_path: Path) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -535,7 +445,7 @@ def _tls(cert_path: Path, key_path: Path) -> ssl.SSLContext:
     try:
         context.load_cert_chain(cert_path, key_path)
     except (OSError, ssl.SSLError) as error:
-        raise StartError(f"cannot load the certificate {cert_path} with {key_path}: {error}") from error
+        raise InvalidError(f"cannot load the certificate {cert_path} with {key_path}: {error}") from error
     return context
 
 

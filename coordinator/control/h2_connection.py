@@ -68,7 +68,6 @@ class ControlConnection:
         self._exchanges: dict[int, Exchange] = {}
         self._blocked: set[ResponseStream] = set()
         self._flush_planned = False
-        self._closing = False
         self._resets = 0
         self._resets_since = self._opened
         self._stuck_timer: asyncio.TimerHandle | None = None
@@ -140,17 +139,12 @@ class ControlConnection:
 
     # from the server
 
-    def go_away(self) -> None:
-        """Tell the client to send new requests elsewhere; those under way go on."""
-        if self._closing or self._stream.closing:
+    def close(self, reason: str) -> None:
+        """GOAWAY, and close after what is written; unfinished answers are cut off."""
+        if self._stream.closing:
             return
-        self._closing = True
         self._h2.close_connection(ErrorCodes.NO_ERROR)
         self._flush()
-
-    def close(self, reason: str) -> None:
-        """Close after what is written."""
-        self.go_away()
         self._stream.close(reason)
 
     def abort(self, reason: str) -> None:
@@ -183,9 +177,6 @@ class ControlConnection:
 
     def _begin(self, event: events.RequestReceived) -> None:
         stream_id = event.stream_id
-        if self._closing:
-            self._h2.reset_stream(stream_id, ErrorCodes.REFUSED_STREAM)
-            return
         fields: dict[str, str] = {}
         for name, value in event.headers:
             fields.setdefault(name.decode("latin-1"), value.decode("latin-1"))

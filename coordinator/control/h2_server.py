@@ -59,6 +59,8 @@ __all__ = [
 log = structlog.get_logger(__name__)
 
 PATH = "/ts2021"
+_ABORT_SECONDS = 1.0
+"""An aborted transport reports its end within a few turns of the loop."""
 
 
 @dataclass(slots=True)
@@ -106,26 +108,34 @@ class ControlServer:
         return [web.post(PATH, self._post), web.get(PATH, self._get, allow_head=False)]
 
     async def close(self, grace: float = 5.0) -> None:
-        """GOAWAY to all, wait for running handlers at most `grace` seconds, close."""
+        """Let running handlers finish, at most `grace` seconds; then GOAWAY to all and close.
+
+        The GOAWAY comes last because h2 sends nothing after it. Connections whose peer does not take what is
+        written are aborted, so this ends about a second after the grace at the latest.
+        """
         self._closing = True
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + grace
-        for connection in list(self._connections):
-            connection.go_away()
-        handlers = [task for each in self._connections for task in each.tasks]
+        deadline = asyncio.get_running_loop().time() + grace
+        handlers = [task for connection in self._connections for task in connection.tasks]
         if handlers:
             await asyncio.wait(handlers, timeout=grace)
+            # What the last handlers wrote leaves in the next turn of the loop.
+            await asyncio.sleep(0)
         for connection in list(self._connections):
             connection.close("server stopped")
+        if await self._emptied(deadline):
+            return
+        log.info("control connections aborted at stop", connections=len(self._connections))
+        for connection in list(self._connections):
+            connection.abort("server stopped")
+        await self._emptied(deadline + _ABORT_SECONDS)
+
+    async def _emptied(self, deadline: float) -> bool:
         try:
             async with asyncio.timeout_at(deadline):
                 await self._empty.wait()
         except TimeoutError:
-            log.info("control connections aborted at stop", connections=len(self._connections))
-        for connection in list(self._connections):
-            connection.abort("server stopped")
-        # Aborted transports report their end in the next turn of the loop.
-        await asyncio.sleep(0)
+            return False
+        return True
 
     # dials
 

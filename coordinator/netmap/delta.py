@@ -18,6 +18,7 @@ from coordinator.tailcfg.framing import message
 from coordinator.tailnet.bits import from_indices, indices
 from coordinator.tailnet.nodes import NodeID
 from coordinator.tailnet.snapshot import NodeRecord
+from coordinator.tailnet.users import UserID
 
 
 class SessionLostError(Exception):
@@ -55,7 +56,7 @@ def next_message(world: World, state: SessionState) -> tuple[bytes | None, Sessi
     ssh = () if viewer.expired else world.policy.ssh_rules(state.node_id)
     self_view = world.policy.self_view(state.node_id)
     known = state.profiles if snapshot.users_seq <= state.seq else frozenset()
-    profiles: tuple[int, ...] = ()
+    profiles: tuple[UserID, ...] = ()
     if peers.full or not known:
         profiles = tuple(owner for owner in owners(snapshot, visible) if owner not in known)
 

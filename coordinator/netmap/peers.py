@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from msgspec import UNSET
+from msgspec import UNSET, Raw
 
 from acl import PeerView, SelfView
 from coordinator.netmap.config import MapConfig
@@ -26,9 +26,8 @@ def peer_json(config: MapConfig, record: NodeRecord, view: PeerView) -> bytes:
     node = record.node
     wire = _node(config, record, view.addresses, view.allowed_ips, view.primary_routes)
     wire.hostinfo = peer_view(node.hostinfo)
-    caps = dict(view.cap_map)
-    if caps:
-        wire.cap_map = caps
+    if view.caps:
+        wire.cap_map = {name: _values(values) for name, values in view.caps}
     wire.online = node.online and not record.expired
     if not wire.online and node.last_seen is not None:
         wire.last_seen = go_time(node.last_seen)
@@ -101,6 +100,11 @@ def _node(
         primary_routes=primary_routes or UNSET,
         expired=True if record.expired else UNSET,
     )
+
+
+def _values(values: Sequence[str] | None) -> list[Raw] | None:
+    """Capability values are kept as JSON texts."""
+    return None if values is None else [Raw(value.encode()) for value in values]
 
 
 def _capabilities(config: MapConfig, policy: Mapping[str, Any]) -> CapMap:

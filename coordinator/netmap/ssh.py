@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from msgspec import UNSET
 
+from acl import SSHAction as CompiledAction
 from acl import SSHRule as CompiledRule
 from coordinator.tailcfg.codec import encode
 from coordinator.tailcfg.ssh_policy import SSHAction, SSHPrincipal, SSHRule
@@ -18,16 +19,22 @@ def ssh_policy_json(rules: Sequence[CompiledRule]) -> bytes:
 
 def wire_rule(rule: CompiledRule) -> SSHRule:
     """One rule as clients read it."""
-    action = rule.action
     return SSHRule(
         principals=[SSHPrincipal(address) for address in rule.principals],
         ssh_users=dict(rule.ssh_users),
-        action=SSHAction(
-            accept=action.accept or UNSET,
-            hold_and_delegate=action.hold_and_delegate or UNSET,
-            allow_agent_forwarding=action.allow_agent_forwarding or UNSET,
-            allow_local_port_forwarding=action.allow_local_port_forwarding or UNSET,
-            allow_remote_port_forwarding=action.allow_remote_port_forwarding or UNSET,
-        ),
+        action=_action(rule.action),
         accept_env=rule.accept_env or UNSET,
+    )
+
+
+def _action(action: CompiledAction) -> SSHAction:
+    """Check mode needs a page where people prove who they are; until there is one, such a rule refuses, and says why."""
+    if action.kind == "check":
+        return SSHAction(reject=True, message="this server cannot check who you are yet (check mode)\n")
+    return SSHAction(
+        accept=True,
+        allow_agent_forwarding=True,
+        allow_local_port_forwarding=True,
+        allow_remote_port_forwarding=True,
+        recorders=action.recorders or UNSET,
     )

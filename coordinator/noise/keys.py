@@ -16,7 +16,10 @@ def parse_private_key(text: str) -> bytes:
     text = text.strip()
     if not text.startswith(PREFIX) or len(text) != len(PREFIX) + 64:
         raise ValueError("a private key is `privkey:` and 64 hex digits")
-    return bytes.fromhex(text[len(PREFIX) :])
+    raw = bytes.fromhex(text[len(PREFIX) :])
+    if len(raw) != 32:  # bytes.fromhex skips white space
+        raise ValueError("a private key is `privkey:` and 64 hex digits")
+    return raw
 
 
 def format_private_key(private_key: bytes) -> str:

@@ -5,19 +5,22 @@ Everything here runs between awaits: readers see the state before or the state a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from heapq import heappop, heappush
+from typing import TypeVar
 
 from acl import Policy
 from coordinator.netmap.world import World
 from coordinator.tailnet.bits import indices
 from coordinator.tailnet.facts import node_fact, tailnet_facts
 from coordinator.tailnet.nodes import Node, NodeID
-from coordinator.tailnet.preauth_keys import PreAuthKey
 from coordinator.tailnet.snapshot import NodeRecord, Snapshot, advance, shown_user
 from coordinator.tailnet.state import ChangeSet
 from coordinator.tailnet.users import User, UserID
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 class Publisher:
@@ -38,9 +41,7 @@ class Publisher:
         """
         old = self.world.snapshot
         users = _changed(old.users, changes.put_users, changes.delete_users)
-        keys: Mapping[int, PreAuthKey] = _changed(
-            old.preauth_keys, changes.put_preauth_keys, changes.delete_preauth_keys
-        )
+        keys = _changed(old.preauth_keys, changes.put_preauth_keys, changes.delete_preauth_keys)
         base = replace(
             old,
             seq=old.seq + 1,
@@ -262,10 +263,7 @@ class _Draft:
             del self._owner_bits[owner]
 
 
-def _changed(
-    old: Mapping[object, object], puts: Mapping[object, object], deletes: Iterable[object]
-) -> object:
-    deletes = tuple(deletes)
+def _changed(old: Mapping[K, V], puts: Mapping[K, V], deletes: Collection[K]) -> Mapping[K, V]:
     if not puts and not deletes:
         return old
     merged = dict(old)

@@ -6,9 +6,11 @@ answered from the snapshot and costs no transaction.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Protocol
+from ipaddress import IPv4Address, IPv6Address
+from typing import cast
 
 import structlog
 
@@ -27,7 +29,7 @@ from coordinator.tailcfg.keys import (
 )
 from coordinator.tailcfg.register import RegisterRequest, RegisterResponse
 from coordinator.tailnet.actors import Actor
-from coordinator.tailnet.addresses import Address, Prefixes, next_free
+from coordinator.tailnet.addresses import Address, Network, Prefixes, next_free
 from coordinator.tailnet.directory import Directory
 from coordinator.tailnet.errors import CoordinatorError, UnauthenticatedError
 from coordinator.tailnet.names import label_from_hostname, unique_label
@@ -54,11 +56,8 @@ UNKNOWN_KEY = "the auth key is not known to this server; copy the whole text, or
 _NOBODY = {"ID": 0, "DisplayName": "", "LoginName": ""}
 
 
-class RandomOffset(Protocol):
-    """Where random address allocation starts; a number below the given size."""
-
-    def __call__(self, size: int) -> int:
-        """Draw."""
+RandomOffset = Callable[[int], int]
+"""Where random address allocation starts: a number below the given size."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -263,7 +262,7 @@ class RegistrationService:
                 cap_version=parsed.request.version or join.former.cap_version,
             )
         else:
-            v4, v6 = self._allocate(directory)
+            prefixes = self._settings.prefixes
             node = Node(
                 id=NodeID(directory.next_id("nodes")),
                 machine_key=parsed.machine_key,
@@ -273,8 +272,8 @@ class RegistrationService:
                 tags=join.tags,
                 hostname=name,
                 given_name=unique_label(label_from_hostname(name), directory.name_taken),
-                ipv4=v4,
-                ipv6=v6,
+                ipv4=cast("IPv4Address | None", self._allocate(directory, prefixes.v4, "ipv4_offset")),
+                ipv6=cast("IPv6Address | None", self._allocate(directory, prefixes.v6, "ipv6_offset")),
                 register_method=REGISTERED_BY_AUTH_KEY if join.key else REGISTERED_BY_CLI,
                 auth_key_id=join.key.id if join.key else None,
                 ephemeral=join.ephemeral,
@@ -294,23 +293,15 @@ class RegistrationService:
             return wish or limit
         return min(wish, limit)
 
-    def _allocate(self, directory: Directory) -> tuple[Address | None, Address | None]:
-        prefixes = self._settings.prefixes
-        addresses: list[Address | None] = []
-        for network, counter in ((prefixes.v4, "ipv4_offset"), (prefixes.v6, "ipv6_offset")):
-            if network is None:
-                addresses.append(None)
-                continue
-            start = (
-                self._random_offset(network.num_addresses)
-                if prefixes.random
-                else max(directory.counter(counter), 1)
-            )
-            address, behind = next_free(network, start, directory.address_taken)
-            if not prefixes.random:
-                directory.set_counter(counter, behind)
-            addresses.append(address)
-        return addresses[0], addresses[1]
+    def _allocate(self, directory: Directory, network: Network | None, counter: str) -> Address | None:
+        if network is None:
+            return None
+        if self._settings.prefixes.random:
+            start = self._random_offset(network.num_addresses)
+            return next_free(network, start, directory.address_taken)[0]
+        address, behind = next_free(network, max(directory.counter(counter), 1), directory.address_taken)
+        directory.set_counter(counter, behind)
+        return address
 
     # answering
 

@@ -14,8 +14,9 @@ _INTRODUCTION = """\
 
 The file is headscale's `config.yaml`. It is looked for at `-c FILE`, in `HEADSCALE_CONFIG`, then as
 `config.yaml`, `config.yml` or `config.json` in `/etc/headscale`, `~/.headscale` and the current directory.
-`HEADSCALE_` + the key in upper case with `_` for `.` overrides it (`HEADSCALE_DNS_BASE_DOMAIN`); lists are separated
-by blanks there, maps are JSON. Relative paths are relative to the file. Durations are written `90d`, `1h30m`, `45s`.
+`HEADSCALE_` + the key in upper case with `_` for `.` overrides it (`HEADSCALE_DNS_BASE_DOMAIN`); lists are
+separated by blanks there, maps are JSON. Relative paths are relative to the file. Durations are written
+`90d`, `1h30m`, `45s`.
 
 An unknown key is refused by name. A key marked "no effect yet" is accepted, and
 named in the log at start if it is set.

@@ -83,7 +83,7 @@ class FakeClient:
         return frame[0], bytes(frame[1])
 
     async def settle(self) -> list[Frame]:
-        """Everything that arrives before the answer to a Ping, that is: before all earlier frames had effect."""
+        """What arrives before the answer to a Ping: by then all earlier frames have had effect."""
         token = secrets.token_bytes(8)
         self.write(frames.ping(token))
         seen: list[Frame] = []

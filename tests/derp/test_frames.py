@@ -1,5 +1,7 @@
 """frames: byte vectors, round trips over any cutting of the stream, and damaged input."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -72,7 +74,7 @@ def streams(draw: st.DrawFn) -> tuple[list[tuple[int, bytes]], list[bytes]]:
     stream = b"".join(frames.encode(kind, payload) for kind, payload in sent)
     cuts = sorted(draw(st.lists(st.integers(0, len(stream)), max_size=12)))
     edges = [0, *cuts, len(stream)]
-    return sent, [stream[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    return sent, [stream[start:end] for start, end in pairwise(edges)]
 
 
 @settings(max_examples=200)

@@ -9,9 +9,13 @@ from derp.tasks import TaskSet
 class Member:
     def __init__(self) -> None:
         self.beats = 0
+        self.first, self.third = asyncio.Event(), asyncio.Event()
 
     def beat(self) -> None:
         self.beats += 1
+        self.first.set()
+        if self.beats == 3:
+            self.third.set()
 
 
 async def test_members_beat_once_per_turn_until_removed() -> None:
@@ -25,9 +29,7 @@ async def test_members_beat_once_per_turn_until_removed() -> None:
     wheel.remove(leaves)
     assert len(wheel) == 1
     tasks.spawn("wheel", wheel.run())
-    async with asyncio.timeout(5):
-        while stays.beats < 3:
-            await asyncio.sleep(0.01)
+    await asyncio.wait_for(stays.third.wait(), 5)
     await tasks.close()
     assert leaves.beats == 0
 
@@ -40,8 +42,10 @@ async def test_newcomers_are_spread() -> None:
     tasks = TaskSet()
     tasks.spawn("wheel", wheel.run())
     # A first slot has been served, the others wait for theirs.
-    async with asyncio.timeout(5):
-        while not any(member.beats for member in members):
-            await asyncio.sleep(0)
+    waiting = [asyncio.ensure_future(member.first.wait()) for member in members]
+    done, pending = await asyncio.wait(waiting, timeout=5, return_when=asyncio.FIRST_COMPLETED)
+    assert done
+    for task in pending:
+        task.cancel()
     assert sum(member.beats for member in members) < 100
     await tasks.close()

@@ -4,10 +4,12 @@ import asyncio
 import signal
 import ssl
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import aiohttp
 import pytest
+import structlog
 
 from derp.__main__ import main
 from derp.settings import parse
@@ -48,7 +50,14 @@ async def test_each_kind_of_admission(tmp_path: Path) -> None:
             stop.set()
 
 
-def test_tls_speaks_http_1_only(tmp_path: Path) -> None:
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    yield
+    # `main` sends the log to the stderr of its moment, which is gone after the test.
+    structlog.reset_defaults()
+
+
+def test_missing_files_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No such file"):
         server_context(tmp_path / "none.crt", tmp_path / "none.key")
 
@@ -89,7 +98,7 @@ async def test_metrics_are_served(tmp_path: Path, unused_tcp_port: int) -> None:
     async with asyncio.timeout(20), asyncio.TaskGroup() as group:
         group.create_task(run(parse(arguments), stop=stop, ready=ready))
         await ready
-        async with aiohttp.ClientSession() as http:
-            async with http.get(f"http://127.0.0.1:{unused_tcp_port}/metrics") as response:
-                assert "derp_connections 0.0" in await response.text()
+        url = f"http://127.0.0.1:{unused_tcp_port}/metrics"
+        async with aiohttp.ClientSession() as http, http.get(url) as response:
+            assert "derp_connections 0.0" in await response.text()
         stop.set()

@@ -108,10 +108,9 @@ def running_cluster() -> Iterator[Cluster]:
             capture_output=True,
             cwd=directory,
         )
-        command = [
-            *prefix, binaries["postgres"], "-D", str(data), "-h", "127.0.0.1", "-p", str(port), "-k", str(directory),
-            "-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=60",
-        ]  # fmt: skip
+        where = ["-D", str(data), "-h", "127.0.0.1", "-p", str(port), "-k", str(directory)]
+        tuning = ["-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=60"]
+        command = [*prefix, binaries["postgres"], *where, *tuning]
         server = subprocess.Popen(command, cwd=directory, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         try:
             cluster = Cluster(port, binaries["psql"])

@@ -238,10 +238,12 @@ async def test_a_hung_socket_is_dropped_too() -> None:
 async def test_a_storm_of_resets_ends_the_connection() -> None:
     async with running(Streams(), ControlLimits(max_resets_per_minute=50)) as at:
         channel = await at.dial()
-        for _ in range(60):
+        opened = 0
+        while not channel.closed.is_set():
             channel.cancel(channel.begin("GET", "/"))
+            opened += 1
             await asyncio.sleep(0)
-        await asyncio.wait_for(channel.closed.wait(), 5)
+        assert opened > 50
 
 
 async def test_http2_errors_close_the_connection() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import random
 
 import pytest
@@ -10,8 +11,8 @@ from structlog.testing import capture_logs
 
 from coordinator.control.h2_server import ControlLimits, Request, ResponseStream
 from coordinator.noise.keys import public_key
-from tests.coordinator.control.running import Streams, echo, running, until
-from tests.support.fake_tailscaled import ControlChannel, private_key
+from tests.coordinator.control.running import SERVER_PUBLIC, Streams, echo, running, until
+from tests.support.fake_tailscaled import ControlChannel, Initiator, private_key
 
 
 async def test_the_peer_is_the_proven_one() -> None:
@@ -88,11 +89,6 @@ async def test_silent_peers_are_dropped_and_hurt_nobody() -> None:
 
 
 async def dial_and_say_nothing(port: int) -> asyncio.StreamWriter:
-    import base64
-
-    from tests.coordinator.control.running import SERVER_PUBLIC
-    from tests.support.fake_tailscaled import Initiator
-
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     text = base64.b64encode(Initiator(private_key(), SERVER_PUBLIC).initiation)
     writer.write(

@@ -91,7 +91,10 @@ async def test_text_ends_the_connection() -> None:
 
 
 async def test_a_plain_get_is_refused() -> None:
-    async with running(echo) as at, ClientSession() as session:
-        async with session.get(f"http://127.0.0.1:{at.port}/ts2021") as response:
-            assert response.status == 400
-            assert "POST" in await response.text()
+    async with (
+        running(echo) as at,
+        ClientSession() as session,
+        session.get(f"http://127.0.0.1:{at.port}/ts2021") as response,
+    ):
+        assert response.status == 400
+        assert "POST" in await response.text()
