@@ -70,7 +70,7 @@ class Engine:
         self.via_templates = [t for t in templates if t.scope is Scope.VIA]
         self.rules: list[Rule] = [self._instantiate(t, None) for t in templates if t.scope is Scope.GLOBAL]
         for template in self.via_templates:
-            self.address_set(template.source)
+            self.address_set(template.source).is_source = True
         self.attributes = AttributeTable(policy, self)
         self.ssh = SshTable(policy, self)
         self.scoped = bool(self.self_templates)
@@ -115,6 +115,7 @@ class Engine:
         source = self.address_set(template.source, owner)
         targets = tuple((self.address_set(target.spec, owner), target.ports) for target in template.targets)
         rule = Rule(template, source, targets, owner=owner)
+        source.is_source = True
         source.as_source.append(rule)
         for target in dict.fromkeys(target for target, _ in targets):
             target.as_target.append(rule)

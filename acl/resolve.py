@@ -119,6 +119,7 @@ class AddressSet:
         narrowed: bit set of nodes that stand here only with their addresses in `spec.ranges` (a posture
             condition
             took the ranges apart into nodes).
+        is_source: whether some rule may list the set as its source (a via rule only while there is a router).
         as_source, as_target: the rules that use this set.
         cover_classes: bit set of the classes this set covers as a source.
         target_classes: bit set of the classes some rule of `as_source` has a filter entry for.
@@ -134,6 +135,7 @@ class AddressSet:
         "by_node",
         "cover_classes",
         "has_single",
+        "is_source",
         "key",
         "narrowed",
         "owner",
@@ -149,6 +151,7 @@ class AddressSet:
         self.by_node = bool(spec.postures) or owner is not None
         self.whole = 0
         self.narrowed = 0
+        self.is_source = False
         self.as_source: list[Rule] = []
         self.as_target: list[Rule] = []
         self.cover_classes = 0

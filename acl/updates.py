@@ -43,7 +43,7 @@ def load(engine: Engine, nodes: Iterable[NodeFact]) -> None:
     # Routers look at who is inside their subnets, so all memberships come before all connections.
     for cls, node in fresh:
         engine.connect(cls, node)
-    engine.rekey(item_set for item_set in engine.sets.values() if item_set.as_source)
+    engine.rekey(item_set for item_set in engine.sets.values() if item_set.is_source)
 
 
 def _enter_routes(engine: Engine, node: NodeFact, routes: NodeRoutes) -> None:
@@ -108,10 +108,10 @@ def _withdraw(engine: Engine, node: NodeFact) -> tuple[NodeClass, int]:
 def _sources_changed(engine: Engine, cls: NodeClass) -> int:
     """The sets of a class gained or lost a member: their rules' filters are stale, and may change order."""
     stale = 0
-    sets = [item_set for item_set in (*cls.whole, *cls.narrowed) if item_set.as_source]
+    sets = [item_set for item_set in (*cls.whole, *cls.narrowed) if item_set.is_source]
     for item_set in sets:
         stale |= item_set.target_classes
-    singles = [item_set for item_set in cls.own if item_set.has_single and item_set.as_source]
+    singles = [item_set for item_set in cls.own if item_set.has_single and item_set.is_source]
     reordered = engine.rekey(dict.fromkeys([*sets, *singles]))
     engine.stale(stale | reordered)
     return engine.members(reordered) if reordered else 0
@@ -120,7 +120,7 @@ def _sources_changed(engine: Engine, cls: NodeClass) -> int:
 def _routes_listed(engine: Engine) -> int:
     """The set of approved subnet routes changed, and with it what `*` is as a source."""
     stale = 0
-    sets = [item_set for item_set in engine.broad if item_set.shows_wildcard and item_set.as_source]
+    sets = [item_set for item_set in engine.broad if item_set.shows_wildcard and item_set.is_source]
     for item_set in sets:
         item_set.forget_strings()
         stale |= item_set.target_classes

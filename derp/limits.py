@@ -24,7 +24,7 @@ class Limits:
     """How long to wait for `Admission.admit`; what a stock relay allows its call-out."""
 
     max_connections: int = 10_000
-    """Upgraded connections of all kinds. A TLS connection costs about 60 kB, so this is about 600 MB."""
+    """Upgraded connections of all kinds. A TLS connection costs about 50 kB, so this is about 500 MB."""
 
     max_unauthenticated: int = 1_000
     """Connections that have not been admitted yet. Honest ones stay here for one round trip; anyone may open

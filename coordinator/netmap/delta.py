@@ -17,7 +17,7 @@ from coordinator.netmap.world import World
 from coordinator.tailcfg.framing import message
 from coordinator.tailnet.bits import from_indices, indices
 from coordinator.tailnet.nodes import NodeID
-from coordinator.tailnet.snapshot import NodeRecord
+from coordinator.tailnet.snapshot import NodeRecord, shown_user
 from coordinator.tailnet.users import UserID
 
 
@@ -57,10 +57,11 @@ def next_message(world: World, state: SessionState) -> tuple[bytes | None, Sessi
     self_view = world.policy.self_view(state.node_id)
     known = state.profiles if snapshot.users_seq <= state.seq else frozenset()
     profiles: tuple[UserID, ...] = ()
-    if peers.full or not known:
-        profiles = tuple(owner for owner in owners(snapshot, visible) if owner not in known)
-
     tell_self = viewer.self_seq > state.seq or self_view != state.self_view
+    if peers.full or tell_self or not known:
+        shown = {shown_user(viewer.node), *owners(snapshot, visible)}
+        profiles = tuple(sorted(shown - known))
+
     tell_rules = rules is not state.rules and rules != state.rules
     tell_ssh = ssh is not state.ssh and ssh != state.ssh
     new_state = replace(

@@ -14,8 +14,8 @@ _CONFIG = """\
 # Written by `coordinator serve --quickstart`. Edit it as you like; it is not written again.
 # Every key is explained in docs/configuration.md.
 
-# The address clients use. A private IPv4 address (or localhost) works with plain http; for anything else use
-https.
+# The address clients use. A private IPv4 address (or localhost) works with plain http; for anything else
+# use https.
 server_url: http://{host}:{port}
 listen_addr: 0.0.0.0:{port}
 

@@ -18,8 +18,8 @@ TAG_OWNERS = {f"tag:{name}": ["alice@"] for name in ("server", "client", "router
 
 
 def node(number: int, who: int | str | tuple[str, ...], **more: Any) -> acl.NodeFact:
-    """Node `number`: bit `number`, 100.64.0.<number>, fd7a:115c:a1e0::<number>; `who` is a user id or
-    tags.""" tags = (who,) if isinstance(who, str) else who if isinstance(who, tuple) else ()
+    """Node `number`, with its number as bit and as end of its addresses; `who` is a user id or tags."""
+    tags = (who,) if isinstance(who, str) else who if isinstance(who, tuple) else ()
     given: dict[str, Any] = {
         "id": number,
         "index": number,

@@ -20,8 +20,8 @@ def joined(lab: Lab, server: Server, ada_key: str) -> dict[tuple[str, int], Stoc
     for version in VERSIONS:
         for number in (1, 2):
             client = lab.client(f"{'n' if version == NEW else 'o'}{number}", version=version)
-            client.up(ada_key)
             found[version, number] = client
+    lab.join(ada_key, *found.values())
     names = {client.name for client in found.values()}
     for client in found.values():
         client.wait_peers(*(names - {client.name}))
@@ -90,8 +90,8 @@ def test_peers_are_shown_online_and_offline_again(
 
 def test_the_same_host_name_twice_gets_two_names(lab: Lab, server: Server, ada_key: str) -> None:
     first, second = lab.client("twin-a"), lab.client("twin-b", version=OLD)
-    first.up(ada_key, "--hostname=twin")
-    second.up(ada_key, "--hostname=twin")
+    first.up(ada_key, hostname="twin")
+    second.up(ada_key, hostname="twin")
     names = {client.status()["Self"]["DNSName"] for client in (first, second)}
     assert f"twin.{DOMAIN}." in names
     assert len(names) == 2

@@ -95,8 +95,7 @@ def test_a_policy_in_the_database_adds_and_removes_peers(lab: Lab, tmp_path: Pat
     pair = [
         lab.client(f"db-{version.replace('.', '-')}", version=version, server=server) for version in VERSIONS
     ]
-    for client in pair:
-        client.up(key)
+    lab.join(key, *pair)
     for client, peer in (pair, reversed(pair)):
         client.wait_peers(peer.name)
     files = {True: tmp_path / "all.hujson", False: tmp_path / "nobody.hujson"}

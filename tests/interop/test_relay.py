@@ -39,9 +39,8 @@ def relayed(lab: Lab, server: Server, ada_key: str) -> dict[tuple[str, int], Sto
     for version in (NEW, OLD):
         for number in (1, 2):
             name = f"{'n' if version == NEW else 'o'}{number}"
-            client = lab.client(name, version=version, env=ALWAYS_RELAY)
-            client.up(ada_key)
-            found[version, number] = client
+            found[version, number] = lab.client(name, version=version, env=ALWAYS_RELAY)
+    lab.join(ada_key, *found.values())
     for client in found.values():
         wait_relay_chosen(client)
     return found
@@ -52,7 +51,7 @@ def test_ping_and_tcp_when_told_to_relay(
     relayed: dict[tuple[str, int], StockClient], source: str, target: str
 ) -> None:
     a, b = relayed[source, 1], relayed[target, 2]
-    pong = a.ping(b.ipv4, until_direct=False)
+    pong = a.ping(b.ipv4, count=1, until_direct=False)
     assert pong.via == "DERP(lab)"
     with echo_server(b):
         tcp_echo(a, b.ipv4, size=4_000_000)
@@ -66,11 +65,12 @@ def test_ping_and_tcp_when_udp_is_blocked(
     pair = [lab.client(name, version=version) for name, version in zip(names, (source, target), strict=True)]
     for client in pair:
         block_udp_between_clients(client, server)
-        client.up(ada_key)
+    lab.join(ada_key, *pair)
+    for client in pair:
         wait_relay_chosen(client)
     a, b = pair
     a.wait_online(b.name)
-    pong = a.ping(b.ipv4, until_direct=False)
+    pong = a.ping(b.ipv4, count=1, until_direct=False)
     assert pong.via == "DERP(lab)"
     with echo_server(b):
         tcp_echo(a, b.ipv4)
@@ -93,13 +93,8 @@ def test_the_relay_refuses_keys_that_are_no_nodes(lab: Lab, server: Server) -> N
     key = other.create_key("eve", reusable=True)["key"]
     redirect = {"TS_DEBUG_USE_DERP_ADDR": f"{server.address}:{server.ports.relay_tls}"}
     strangers = [lab.client(name, server=other, env=ALWAYS_RELAY | redirect) for name in ("eve1", "eve2")]
-    for stranger in strangers:
-        stranger.up(key)
+    lab.join(key, *strangers)
     a, b = strangers
     a.wait_peers("eve2")
     output = a.tailscale("ping", "--c=2", "--timeout=1s", "--until-direct=false", b.ipv4, check=False)
     assert "pong" not in output
-
-
-def _key_of(lab: Lab) -> str:
-    return str(lab.servers[0].create_key("ada", reusable=True)["key"])

@@ -8,6 +8,7 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -99,6 +100,13 @@ class Lab:
         if start:
             client.start(env=env, in_memory=in_memory)
         return client
+
+    @staticmethod
+    def join(auth_key: str, *joining: StockClient) -> None:
+        """`tailscale up` on all of them at once; raises what the first failing one raised."""
+        with ThreadPoolExecutor(max_workers=max(len(joining), 1)) as pool:
+            for done in [pool.submit(client.up, auth_key) for client in joining]:
+                done.result()
 
     def host(self, name: str) -> Host:
         """A place on the network for something else than a client."""

@@ -151,7 +151,7 @@ class StockClient:
 
     def up_refused(self, auth_key: str | None, *extra: str) -> str:
         """`tailscale up` that is expected to fail; returns what it said."""
-        arguments = self._up(auth_key, extra, False, 10)
+        arguments = self._up(auth_key, extra, self.name, False, 10)
         done = self.run(str(self.binaries.tailscale), f"--socket={self._socket}", *arguments, timeout=30)
         if done.returncode == 0:
             raise AssertionError(f"`tailscale up` on {self.name} was expected to fail, and succeeded")
@@ -281,11 +281,13 @@ class StockClient:
 
     # ---- inside -----------------------------------------------------------------------------------------
 
-    def _up(self, auth_key: str | None, extra: tuple[str, ...], accept_dns: bool, timeout: int) -> list[str]:
+    def _up(
+        self, auth_key: str | None, extra: tuple[str, ...], hostname: str, accept_dns: bool, timeout: int
+    ) -> list[str]:
         arguments = [
             "up",
             f"--login-server={self.login_server}",
-            f"--hostname={self.name}",
+            f"--hostname={hostname}",
             f"--accept-dns={str(accept_dns).lower()}",
             f"--timeout={timeout}s",
         ]

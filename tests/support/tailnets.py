@@ -174,8 +174,10 @@ class ClientModel:
                 peer.pop("Endpoints", None)
             peers[node_id] = peer
         used = {peer["User"] for peer in peers.values()} | {(self.self_node or {}).get("User")}
+        # What a client itself reported is not told back to it on an open stream.
+        own = ("Endpoints", "HomeDERP", "DERP", "Hostinfo", "DiscoKey", "Cap")
         return {
-            "self": self.self_node,
+            "self": {key: value for key, value in (self.self_node or {}).items() if key not in own},
             "peers": peers,
             "filters": self.filters,
             "ssh": self.ssh,

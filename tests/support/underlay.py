@@ -124,10 +124,17 @@ class Bridge:
                     _kill(int(pid))
                 _run("ip", "netns", "delete", namespace)
         # A deleted namespace takes its interfaces along, but only later; their names are wanted now.
-        for line in _run("ip", "-brief", "link", "show").splitlines():
-            link = line.split()[0].split("@")[0]
-            if link == self.name or link.startswith(f"{self.name}v"):
+        for link in self._links():
+            try:
                 _run("ip", "link", "delete", link)
+            except UnderlayError:
+                # It went with its namespace between the two commands.
+                if link in self._links():
+                    raise
+
+    def _links(self) -> list[str]:
+        names = [line.split()[0].split("@")[0] for line in _run("ip", "-brief", "link", "show").splitlines()]
+        return [name for name in names if name == self.name or name.startswith(f"{self.name}v")]
 
 
 class Loopback:
