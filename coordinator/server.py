@@ -326,7 +326,6 @@ class Server:
         relay = Relay(private_key=private_key, admission=admission)
         tailnet.on_departure(lambda node: relay.disconnect(raw_bytes(node.node_key)))
         await relay.start()
-        stack.push_async_callback(relay.close)
         if settings.stun_listen_addr is not None:
             host, port = settings.stun_listen_addr
             stun = await serve_stun(host, port)
@@ -359,6 +358,8 @@ class Server:
         await self._listen(stack, "main", app, settings.listen_addr, main_tls)
         # Stopped before the listeners, so that clients come back to a port that is still open.
         stack.push_async_callback(control.close, SHUTDOWN_SECONDS)
+        if relay is not None:
+            stack.push_async_callback(relay.close)
 
     async def _listen(
         self,

@@ -5,10 +5,12 @@ edit.
 from __future__ import annotations
 
 import socket
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 PORT = 8080
+_PRIVATE = tuple(ip_network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
+"""What clients take for private; other ranges, though reserved, they do not."""
 
 _CONFIG = """\
 # Written by `coordinator serve --quickstart`. Edit it as you like; it is not written again.
@@ -93,6 +95,4 @@ def private_address() -> str:
             address = str(probe.getsockname()[0])
         except OSError:
             return "127.0.0.1"
-    parsed = ip_address(address)
-    tailscale = ip_address("100.64.0.0") <= parsed <= ip_address("100.127.255.255")  # type: ignore[operator]
-    return address if parsed.is_private and not parsed.is_link_local and not tailscale else "127.0.0.1"
+    return address if any(ip_address(address) in network for network in _PRIVATE) else "127.0.0.1"

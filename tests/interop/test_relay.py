@@ -77,11 +77,9 @@ def test_ping_and_tcp_when_udp_is_blocked(
     assert a.peers()[b.name]["CurAddr"] == ""
 
 
-def test_a_client_finds_its_own_address_by_stun(
-    relayed: dict[tuple[str, int], StockClient], lab: Lab
-) -> None:
+def test_a_client_finds_its_own_address_by_stun(lab: Lab, ada_key: str) -> None:
     client = lab.client("stun")
-    client.up(timeout=30, auth_key=_key_of(lab))
+    client.up(ada_key)
     output = client.tailscale("netcheck", "--format=json-line", check=False)
     assert f'"GlobalV4":"{client.host.address}:' in output.replace(" ", ""), output
 

@@ -32,11 +32,14 @@ class CommandFailedError(AssertionError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
-    """Where one server listens; the defaults suit an address of its own."""
+    """Where one server listens.
 
-    http: int = 8080
-    relay_tls: int = 3443
-    stun: int = 3478
+    The defaults suit an address of its own, and are not the ones a developer's server has on all addresses.
+    """
+
+    http: int = 18080
+    relay_tls: int = 13443
+    stun: int = 13478
 
 
 class Server:
@@ -66,6 +69,7 @@ class Server:
         self.url = f"http://{address}:{self.ports.http}"
         self.config_path = folder / "config.yaml"
         self.policy_path = folder / "acls.hujson"
+        self.socket_path = folder / "sock"
         if policy_mode == "file":
             self.write_policy(policy if policy is not None else ALLOW_ALL)
         settings = self._settings(policy_mode)
@@ -105,7 +109,7 @@ class Server:
                 "override_local_dns": False,
                 "nameservers": {"global": []},
             },
-            "unix_socket": str(path / "sock"),
+            "unix_socket": str(self.socket_path),
             "unix_socket_permission": "0770",
             "log": {"level": "debug", "format": "text"},
         }
@@ -131,13 +135,13 @@ class Server:
             self.wait_ready()
 
     def wait_ready(self, *, within: float = 20) -> None:
-        """Wait until `/health` says yes."""
+        """Wait until it answers on both doors: `/health` for the world, the unix socket for commands."""
 
         def probe() -> bool:
             if not self._process.running:
                 code = self._process.exit_code
                 raise AssertionError(f"the server ended with {code}:\n{self._process.log_tail()}")
-            return self.healthy()
+            return self.socket_path.is_socket() and self.healthy()
 
         eventually(probe, "the server to answer", within=within, every=0.02)
 

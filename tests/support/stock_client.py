@@ -144,10 +144,16 @@ class StockClient:
         return output
 
     def up(
-        self, auth_key: str | None = None, *extra: str, accept_dns: bool = False, timeout: int = 30
+        self,
+        auth_key: str | None = None,
+        *extra: str,
+        hostname: str | None = None,
+        accept_dns: bool = False,
+        timeout: int = 30,
     ) -> str:
         """`tailscale up` against the lab's server; raises AssertionError when it fails."""
-        return self.tailscale(*self._up(auth_key, extra, accept_dns, timeout), timeout=timeout + 15)
+        arguments = self._up(auth_key, extra, hostname or self.name, accept_dns, timeout)
+        return self.tailscale(*arguments, timeout=timeout + 15)
 
     def up_refused(self, auth_key: str | None, *extra: str) -> str:
         """`tailscale up` that is expected to fail; returns what it said."""
