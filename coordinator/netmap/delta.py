@@ -7,9 +7,10 @@ are made once.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from acl import PeerView
+from acl import FilterRule, PeerView, SelfView, SSHRule
 from coordinator.netmap.peers import patch_mask, self_json
 from coordinator.netmap.session import SessionState
 from coordinator.netmap.user_profiles import owners
@@ -27,10 +28,34 @@ class SessionLostError(Exception):
 
 @dataclass(slots=True)
 class _Peers:
+    """What differs about peers: ids that go, indices told whole, and (index, mask) pairs of patches."""
+
     removed: list[NodeID]
     full: list[int]
     patches: list[tuple[int, int]]
     views: dict[int, PeerView]
+
+
+@dataclass(slots=True, kw_only=True)
+class _Difference:
+    """Everything one message has to say; None means "as told"."""
+
+    peers: _Peers
+    profiles: tuple[UserID, ...]
+    self_view: SelfView | None
+    rules: Sequence[FilterRule] | None
+    ssh: Sequence[SSHRule] | None
+
+    def __bool__(self) -> bool:
+        return bool(
+            self.peers.removed
+            or self.peers.full
+            or self.peers.patches
+            or self.profiles
+            or self.self_view is not None
+            or self.rules is not None
+            or self.ssh is not None
+        )
 
 
 def next_message(world: World, state: SessionState) -> tuple[bytes | None, SessionState]:
@@ -46,24 +71,45 @@ def next_message(world: World, state: SessionState) -> tuple[bytes | None, Sessi
     viewer = snapshot.records.get(state.index)
     if viewer is None or viewer.node.id != state.node_id:
         raise SessionLostError("the node is gone")
+    difference, new_state = _compare(world, state, viewer)
+    if not difference:
+        return None, new_state
+    if difference.self_view is not None or difference.peers.views:
+        return _encode(world, viewer, difference), new_state
+    key = (
+        tuple(difference.peers.removed),
+        tuple(difference.peers.full),
+        tuple(difference.peers.patches),
+        difference.profiles,
+        difference.rules,
+        difference.ssh,
+    )
+    return world.fragments.deltas.get(key, lambda: _encode(world, viewer, difference)), new_state
+
+
+def _compare(world: World, state: SessionState, viewer: NodeRecord) -> tuple[_Difference, SessionState]:
+    snapshot = world.snapshot
     changed = world.log.since(state.seq)
     if changed is None:
         raise SessionLostError("the session is older than the change log")
-
     visible = world.visible(viewer)
     peers = _compare_peers(world, state, viewer, visible, changed)
     rules = () if viewer.expired else world.policy.filter_rules(state.node_id)
     ssh = () if viewer.expired else world.policy.ssh_rules(state.node_id)
     self_view = world.policy.self_view(state.node_id)
+    tell_self = viewer.self_seq > state.seq or self_view != state.self_view
     known = state.profiles if snapshot.users_seq <= state.seq else frozenset()
     profiles: tuple[UserID, ...] = ()
-    tell_self = viewer.self_seq > state.seq or self_view != state.self_view
     if peers.full or tell_self or not known:
         shown = {shown_user(viewer.node), *owners(snapshot, visible)}
         profiles = tuple(sorted(shown - known))
-
-    tell_rules = rules is not state.rules and rules != state.rules
-    tell_ssh = ssh is not state.ssh and ssh != state.ssh
+    difference = _Difference(
+        peers=peers,
+        profiles=profiles,
+        self_view=self_view if tell_self else None,
+        rules=rules if rules is not state.rules and rules != state.rules else None,
+        ssh=ssh if ssh is not state.ssh and ssh != state.ssh else None,
+    )
     new_state = replace(
         state,
         seq=snapshot.seq,
@@ -75,39 +121,29 @@ def next_message(world: World, state: SessionState) -> tuple[bytes | None, Sessi
         self_view=self_view,
         special_seq=world.special_seq,
     )
-    if not (peers.removed or peers.full or peers.patches or profiles or tell_self or tell_rules or tell_ssh):
-        return None, new_state
+    return difference, new_state
 
-    def make() -> bytes:
-        parts: list[bytes] = []
-        if tell_self:
-            parts.append(b'"Node":' + self_json(world.config, viewer, self_view))
-        if peers.removed:
-            parts.append(b'"PeersRemoved":[' + ",".join(map(str, peers.removed)).encode() + b"]")
-        if peers.full:
-            parts.append(b'"PeersChanged":[' + b",".join(_full(world, peers)) + b"]")
-        if peers.patches:
-            encoded = [world.fragments.patch(snapshot.records[index], mask) for index, mask in peers.patches]
-            parts.append(b'"PeersChangedPatch":[' + b",".join(encoded) + b"]")
-        if profiles:
-            parts.append(b'"UserProfiles":' + world.fragments.profiles(snapshot, profiles))
-        if tell_rules:
-            parts.append(b'"PacketFilters":' + world.fragments.rules(rules))
-        if tell_ssh:
-            parts.append(b'"SSHPolicy":' + world.fragments.ssh(ssh))
-        return message(b"{" + b",".join(parts) + b"}")
 
-    if tell_self or peers.views:
-        return make(), new_state
-    key = (
-        tuple(peers.removed),
-        tuple(peers.full),
-        tuple(peers.patches),
-        profiles,
-        rules if tell_rules else None,
-        ssh if tell_ssh else None,
-    )
-    return world.fragments.deltas.get(key, make), new_state
+def _encode(world: World, viewer: NodeRecord, difference: _Difference) -> bytes:
+    """The message as JSON, compressed and framed."""
+    fragments, records, peers = world.fragments, world.snapshot.records, difference.peers
+    parts: list[bytes] = []
+    if difference.self_view is not None:
+        parts.append(b'"Node":' + self_json(world.config, viewer, difference.self_view))
+    if peers.removed:
+        parts.append(b'"PeersRemoved":[' + ",".join(map(str, peers.removed)).encode() + b"]")
+    if peers.full:
+        parts.append(b'"PeersChanged":[' + b",".join(_full(world, peers)) + b"]")
+    if peers.patches:
+        patches = [fragments.patch(records[index], mask) for index, mask in peers.patches]
+        parts.append(b'"PeersChangedPatch":[' + b",".join(patches) + b"]")
+    if difference.profiles:
+        parts.append(b'"UserProfiles":' + fragments.profiles(world.snapshot, difference.profiles))
+    if difference.rules is not None:
+        parts.append(b'"PacketFilters":' + fragments.rules(difference.rules))
+    if difference.ssh is not None:
+        parts.append(b'"SSHPolicy":' + fragments.ssh(difference.ssh))
+    return message(b"{" + b",".join(parts) + b"}")
 
 
 def _compare_peers(

@@ -28,7 +28,7 @@ def wire_rule(rule: CompiledRule) -> SSHRule:
 
 
 def _action(action: CompiledAction) -> SSHAction:
-    """Check mode needs a page where people prove who they are; until there is one, such a rule refuses, and says why."""
+    """Check mode needs a page where people prove who they are; until there is one, such a rule refuses."""
     if action.kind == "check":
         return SSHAction(reject=True, message="this server cannot check who you are yet (check mode)\n")
     return SSHAction(

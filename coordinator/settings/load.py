@@ -229,7 +229,6 @@ def _is_address(text: str) -> bool:
 
 
 def _build(values: Mapping[str, Any]) -> Settings:
-    relay, database, dns = "derp.server.", "database.", "dns."
     return Settings(
         server_url=values["server_url"],
         listen_addr=values["listen_addr"],
@@ -238,52 +237,18 @@ def _build(values: Mapping[str, Any]) -> Settings:
         prefix_v4=values["prefixes.v4"],
         prefix_v6=values["prefixes.v6"],
         random_allocation=values["prefixes.allocation"] == "random",
-        relay=Relay(
-            enabled=values[relay + "enabled"],
-            region_id=values[relay + "region_id"],
-            region_code=values[relay + "region_code"],
-            region_name=values[relay + "region_name"],
-            verify_clients=values[relay + "verify_clients"],
-            stun_listen_addr=values[relay + "stun_listen_addr"],
-            private_key_path=values[relay + "private_key_path"],
-            in_map=values[relay + "automatically_add_embedded_derp_region"],
-            ipv4=values[relay + "ipv4"],
-            ipv6=values[relay + "ipv6"],
-            tls_listen_addr=values[relay + "tls_listen_addr"],
-            tls_cert_path=values[relay + "tls_cert_path"],
-            tls_key_path=values[relay + "tls_key_path"],
-        ),
+        relay=_build_relay(_section(values, "derp.server.")),
         derp_paths=values["derp.paths"],
         node_expiry=values["node.expiry"],
         ephemeral_inactivity=values["node.ephemeral.inactivity_timeout"],
-        database=Database(
-            kind="postgres" if values[database + "type"] == "postgres" else "sqlite",
-            debug=values[database + "debug"],
-            sqlite_path=values[database + "sqlite.path"],
-            write_ahead_log=values[database + "sqlite.write_ahead_log"],
-            host=values[database + "postgres.host"],
-            port=values[database + "postgres.port"],
-            name=values[database + "postgres.name"],
-            user=values[database + "postgres.user"],
-            password=values[database + "postgres.pass"],
-            ssl=values[database + "postgres.ssl"],
-            max_connections=values[database + "postgres.max_open_conns"],
-        ),
+        database=_build_database(_section(values, "database.")),
         tls_cert_path=values["tls_cert_path"],
         tls_key_path=values["tls_key_path"],
         log_level=values["log.level"],
         log_format=values["log.format"],
         policy_in_database=values["policy.mode"] in ("database", "db"),
         policy_path=values["policy.path"],
-        dns=DNS(
-            magic_dns=values[dns + "magic_dns"],
-            base_domain=values[dns + "base_domain"].strip("."),
-            override_local_dns=values[dns + "override_local_dns"],
-            nameservers=values[dns + "nameservers.global"],
-            split=values[dns + "nameservers.split"],
-            search_domains=values[dns + "search_domains"],
-            extra_records=values[dns + "extra_records"],
-        ),
+        dns=_build_dns(_section(values, "dns.")),
         unix_socket=values["unix_socket"],
         unix_socket_permission=values["unix_socket_permission"],
         logtail_enabled=values["logtail.enabled"],
@@ -292,4 +257,54 @@ def _build(values: Mapping[str, Any]) -> Settings:
         cli_address=values["cli.address"],
         cli_timeout=values["cli.timeout"],
         coalescing_window=values["tuning.batch_change_delay"],
+    )
+
+
+def _section(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    return {path.removeprefix(prefix): value for path, value in values.items() if path.startswith(prefix)}
+
+
+def _build_relay(section: Mapping[str, Any]) -> Relay:
+    return Relay(
+        enabled=section["enabled"],
+        region_id=section["region_id"],
+        region_code=section["region_code"],
+        region_name=section["region_name"],
+        verify_clients=section["verify_clients"],
+        stun_listen_addr=section["stun_listen_addr"],
+        private_key_path=section["private_key_path"],
+        in_map=section["automatically_add_embedded_derp_region"],
+        ipv4=section["ipv4"],
+        ipv6=section["ipv6"],
+        tls_listen_addr=section["tls_listen_addr"],
+        tls_cert_path=section["tls_cert_path"],
+        tls_key_path=section["tls_key_path"],
+    )
+
+
+def _build_database(section: Mapping[str, Any]) -> Database:
+    return Database(
+        kind="postgres" if section["type"] == "postgres" else "sqlite",
+        debug=section["debug"],
+        sqlite_path=section["sqlite.path"],
+        write_ahead_log=section["sqlite.write_ahead_log"],
+        host=section["postgres.host"],
+        port=section["postgres.port"],
+        name=section["postgres.name"],
+        user=section["postgres.user"],
+        password=section["postgres.pass"],
+        ssl=section["postgres.ssl"],
+        max_connections=section["postgres.max_open_conns"],
+    )
+
+
+def _build_dns(section: Mapping[str, Any]) -> DNS:
+    return DNS(
+        magic_dns=section["magic_dns"],
+        base_domain=section["base_domain"].strip("."),
+        override_local_dns=section["override_local_dns"],
+        nameservers=section["nameservers.global"],
+        split=section["nameservers.split"],
+        search_domains=section["search_domains"],
+        extra_records=section["extra_records"],
     )
