@@ -71,10 +71,11 @@ def main() -> None:
     """Run the command line; exit code 0, 1, or 2 for a wrong call."""
     try:
         arguments = prepare(sys.argv[1:])
-        try:
-            app(arguments, standalone_mode=False)
-        except typer.Exit as stop:
-            sys.exit(stop.exit_code)
+        # Without its standalone mode typer hands an exit code back instead of raising it.
+        result = app(arguments, standalone_mode=False)
+        sys.exit(result if isinstance(result, int) else 0)
+    except typer.Exit as stop:
+        sys.exit(stop.exit_code)
     except CommandError as error:
         _leave(str(error), 1)
     except typer.Abort:
