@@ -50,7 +50,12 @@ class Engine:
         self.classes: dict[int, NodeClass] = {}
         self.class_of: dict[int, NodeClass] = {}
         self.routers = 0  # nodes with approved routes
+        # Grows whenever something changes about routers; what is known about their routes is good until then.
         self.views_epoch = 0
+        self.route_rules_epoch = 0
+        # (router's id, route): rules of its filter that let somebody at the route;
+        # (None, route): rules that let the route in somewhere.
+        self.route_rules: dict[tuple[int | None, AddressRange], list[Rule]] = {}
         self._by_profile: dict[Profile, NodeClass] = {}
         self._free: list[int] = []
         self._ranges: RangeIndex[AddressRange] = RangeIndex()
@@ -65,7 +70,7 @@ class Engine:
 
     def _compile(self, policy: Policy | None) -> None:
         self.maker = SpecMaker(Policy() if policy is None else policy)
-        templates = compile_rules(policy)
+        self.templates = templates = compile_rules(policy)
         self.self_templates = [t for t in templates if t.scope is Scope.SELF]
         self.via_templates = [t for t in templates if t.scope is Scope.VIA]
         self.rules: list[Rule] = [self._instantiate(t, None) for t in templates if t.scope is Scope.GLOBAL]
@@ -286,10 +291,11 @@ class Engine:
         """File sets under their new content, after it changed.
 
         Rules with equal sources stand together in a filter. When a set joins or leaves such a company, the
-        order may change on nodes that have nothing to do with the node that came or went.
+        order may change on nodes that have nothing to do with the node that came or went. A set that was
+        empty or becomes so brings its rules into filters or takes them out.
 
         Returns:
-            Bit set of the classes whose order of rules may have changed.
+            Bit set of the classes whose plans may have changed.
         """
         moves: dict[tuple[ContentKey, ContentKey], set[AddressSet]] = {}
         for item_set in sets:
@@ -298,7 +304,11 @@ class Engine:
                 moves.setdefault((item_set.key, new), set()).add(item_set)
         # All leave before any arrives, so that a company moving as a whole meets nobody but strangers.
         affected = 0
-        for (old, _), moved in moves.items():
+        left: set[ContentKey] = set()
+        for (old, new), moved in moves.items():
+            if old is None or new is None or old in left:
+                affected |= _targets_of(moved)
+            left.add(old)
             if old is not None:
                 self._blocks[old] -= moved
         for (old, _), moved in moves.items():
@@ -316,13 +326,27 @@ class Engine:
                 company |= moved
         return affected
 
+    def company(self, key: object) -> Iterable[AddressSet]:
+        """The sources with a content key."""
+        return self._blocks.get(key, ()) if isinstance(key, tuple) else ()
+
+    def know(self, facts: TailnetFacts, directory: IdentityDirectory) -> None:
+        """Take facts that change nothing for the nodes present."""
+        self.facts = facts
+        self.directory = directory
+        self._identities_of.clear()
+
     def stale(self, classes: int) -> None:
         """Have the filter plans of some classes made anew when next asked for."""
         for class_id in bits(classes):
-            cls = self.classes[class_id]
-            if cls.plan is not None and cls.plan.shared is not None:
-                cls.former = cls.plan.shared
-            cls.plan = None
+            self.classes[class_id].plan = None
+
+    def outdated(self, classes: int) -> None:
+        """Have the filters of some classes filled with current sources; their plans stay good."""
+        for class_id in bits(classes):
+            plan = self.classes[class_id].plan
+            if plan is not None:
+                plan.version += 1
 
     def members(self, classes: int) -> int:
         """Bit set of the nodes of some classes."""

@@ -11,15 +11,16 @@ from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Network
 
 from acl.auto_approvers import AutoApproverTable
-from acl.difference import changed_nodes
+from acl.difference import changed_nodes, same_for_present_users
 from acl.document import Policy
 from acl.engine import Engine
 from acl.facts import NodeFact, TailnetFacts
 from acl.hujson import Json
 from acl.node_attributes import disables_ipv4
-from acl.packet_filter import FilterRule, fill_plan, plan_of, unreduced
+from acl.packet_filter import Filled, FilterRule, fill_plan, plan_of, unreduced
 from acl.policy_tests import run_tests
 from acl.problems import Problem
+from acl.resolve import IdentityDirectory
 from acl.ssh import SSHRule
 from acl.tag_owners import TagOwners
 from acl.updates import add, remove
@@ -48,7 +49,7 @@ class PolicyIndex:
             nodes: those present from the start; cheaper than adding each.
         """
         self._facts = facts
-        self._filters: dict[int, tuple[object, tuple[FilterRule, ...]]] = {}
+        self._filters: dict[int, Filled] = {}
         self._views: dict[int, PeerView] = {}
         self._use(Engine(policy, facts, nodes))
 
@@ -77,10 +78,18 @@ class PolicyIndex:
         if facts == self._facts:
             return 0
         self._facts = facts
+        directory = IdentityDirectory(self.engine.policy, facts)
+        if same_for_present_users(self.engine, facts, directory):
+            self.engine.know(facts, directory)
+            self._use(self.engine)
+            return 0
         return self._exchange(Engine(self.engine.policy, facts, self.engine.nodes.by_id.values()))
 
     def _exchange(self, engine: Engine) -> int:
         changed = changed_nodes(self.engine, engine)
+        for filled in self._filters.values():
+            filled.plan = None  # or the old engine would live on in here
+            filled.parts.clear()
         self._use(engine)
         return changed
 
@@ -151,16 +160,10 @@ class PolicyIndex:
         node = self._node(node_id)
         cls = self.engine.class_of[node.index]
         plan = plan_of(self.engine, cls)
-        if plan.shared is not None:
-            return plan.shared
-        cached = self._filters.get(node.index)
-        if cached is not None and cached[0] is plan:
-            return cached[1]
-        rules = fill_plan(self.engine, cls, plan, node)
-        if cached is not None and cached[1] == rules:
-            rules = cached[1]
-        self._filters[node.index] = (plan, rules)
-        return rules
+        filled = fill_plan(self.engine, cls, plan, node, self._filters.get(node.index))
+        if plan.open:
+            self._filters[node.index] = filled
+        return filled.rules
 
     def ssh_rules(self, node_id: int) -> tuple[SSHRule, ...]:
         """The SSH policy of a node; empty when nothing applies. Unchanged content is the same object."""

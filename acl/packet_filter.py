@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from acl.engine import Engine
     from acl.facts import NodeFact
 
-__all__ = ["CapGrant", "DstPort", "FilterRule", "Plan", "fill_plan", "plan_of", "unreduced"]
+__all__ = ["CapGrant", "DstPort", "Filled", "FilterRule", "Plan", "fill_plan", "plan_of", "unreduced"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +47,7 @@ class CapGrant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilterRule:
-    """One rule: sources may reach `dst_ports`, or have `cap_grants`. An empty `ip_proto` means the default
-    ones.
-    """
+    """Sources may reach `dst_ports`, or have `cap_grants`; an empty `ip_proto` means the default ones."""
 
     src: tuple[str, ...]
     ip_proto: tuple[int, ...] = ()
@@ -69,24 +67,47 @@ class PlanRule:
 
 
 @dataclass(slots=True, eq=False)
+class Filled:
+    """A finished filter, with what is needed to bring it up to date when only sources changed.
+
+    Attributes:
+        plan: None once the engine it belonged to is gone; then only `rules` is of use.
+        parts: one item for each rule of the plan; None where the node has no entry.
+        rules: the filter.
+    """
+
+    plan: Plan | None
+    version: int
+    parts: list[FilterRule | None]
+    rules: tuple[FilterRule, ...]
+
+
+@dataclass(slots=True, eq=False)
 class Plan:
-    """The filter of a class. `shared` is the finished filter when no rule names the node's own addresses."""
+    """The filter of a class, but for the node's own addresses and the current strings of the sources.
+
+    Attributes:
+        open: whether some rule names the node's own addresses; if not, all members share one filter.
+        version: grows when the nodes of some source change.
+        shared: the finished filter of a plan that is not open.
+    """
 
     rules: list[PlanRule]
     open: bool
-    shared: tuple[FilterRule, ...] | None = None
+    version: int = 0
+    shared: Filled | None = None
 
     def signature(self, engine: Engine) -> tuple[object, ...]:
         """Equal for two plans that fill to equal filters for every node, whatever engines they belong to."""
+        listed = frozenset(engine.routes.holders)
         out: list[object] = []
         for rule in self.rules:
             targets = tuple(
                 (target if isinstance(target, AddressRange) else (target.spec, target.owner), ports)
                 for target, ports in rule.targets
             )
-            key = rule.source.content_key(engine.nodes, engine.routes.holders)
-            routes = tuple(sorted(engine.routes.holders)) if rule.source.shows_wildcard else ()
-            out.append((key, routes, rule.protocols, targets, rule.cap_map))
+            routes = listed if rule.source.shows_wildcard else None
+            out.append((rule.source.key, routes, rule.protocols, targets, rule.cap_map))
         return tuple(out)
 
 
@@ -197,36 +218,58 @@ def _granted(
     return tuple(kept)
 
 
-def fill_plan(engine: Engine, cls: NodeClass, plan: Plan, node: NodeFact) -> tuple[FilterRule, ...]:
-    """The filter of one node of a class."""
+def _fill_rule(engine: Engine, cls: NodeClass, rule: PlanRule, node: NodeFact) -> FilterRule | None:
+    """One rule for one node; None when nothing of it concerns the node."""
+    src = engine.strings(rule.source)
+    if rule.cap_map is not None:
+        granted = (_granted(engine, cls, node, target) for target, _ in rule.targets)
+        grants = tuple(CapGrant(dsts, rule.cap_map) for dsts in granted if dsts)
+        return FilterRule(src=src, cap_grants=grants) if grants else None
+    entries = tuple(
+        DstPort(text, port.first, port.last)
+        for target, ports in rule.targets
+        for text in _destinations(engine, cls, node, target)
+        for port in ports
+    )
+    return FilterRule(src=src, ip_proto=rule.protocols, dst_ports=entries) if entries else None
+
+
+def _with_current_source(engine: Engine, rule: PlanRule, part: FilterRule | None) -> FilterRule | None:
+    if part is None:
+        return None
+    src = engine.strings(rule.source)
+    if src is part.src or src == part.src:
+        return part
+    return FilterRule(src=src, ip_proto=part.ip_proto, dst_ports=part.dst_ports, cap_grants=part.cap_grants)
+
+
+def fill_plan(engine: Engine, cls: NodeClass, plan: Plan, node: NodeFact, previous: Filled | None) -> Filled:
+    """The filter of one node of a class.
+
+    Args:
+        previous: what this returned for the node before. Parts that are still right are used again, and a
+            filter with the same content is the same object, so identity tells whether anything changed.
+    """
     if plan.shared is not None:
-        return plan.shared
-    out: list[FilterRule] = []
-    for rule in plan.rules:
-        src = engine.strings(rule.source)
-        if rule.cap_map is not None:
-            grants = []
-            for target, _ in rule.targets:
-                dsts = _granted(engine, cls, node, target)
-                if dsts:
-                    grants.append(CapGrant(dsts, rule.cap_map))
-            if grants:
-                out.append(FilterRule(src=src, cap_grants=tuple(grants)))
-            continue
-        entries = [
-            DstPort(text, port.first, port.last)
-            for target, ports in rule.targets
-            for text in _destinations(engine, cls, node, target)
-            for port in ports
+        previous = plan.shared
+    if previous is not None and previous.plan is plan:
+        if previous.version == plan.version:
+            return previous
+        parts = [
+            _with_current_source(engine, rule, part)
+            for rule, part in zip(plan.rules, previous.parts, strict=True)
         ]
-        if entries:
-            out.append(FilterRule(src=src, ip_proto=rule.protocols, dst_ports=tuple(entries)))
-    filled = tuple(out)
-    if plan.open:
-        return filled
-    # The same content is the same object, so that a caller can tell by identity that nothing changed.
-    plan.shared = cls.former if cls.former == filled else filled
-    return plan.shared
+    else:
+        parts = [_fill_rule(engine, cls, rule, node) for rule in plan.rules]
+    rules = tuple(part for part in parts if part is not None)
+    former = cls.former if not plan.open else None if previous is None else previous.rules
+    if former == rules:
+        rules = former
+    filled = Filled(plan, plan.version, parts, rules)
+    if not plan.open:
+        plan.shared = filled
+        cls.former = rules
+    return filled
 
 
 def unreduced(engine: Engine) -> tuple[FilterRule, ...]:

@@ -89,6 +89,22 @@ class _Entry:
             out |= item_set.nodes
         return out
 
+    def signature(self) -> tuple[object, ...]:
+        """Equal for two entries that come to the same rules for the same users."""
+        sets = (self.sources, [(item_set, False) for item_set in (*self.destinations, *self.recorders)])
+        nodes = tuple(tuple((s.spec, s.nodes, per_tag) for s, per_tag in part) for part in sets)
+        return (
+            nodes,
+            len(self.recorders),
+            self.to_self,
+            self.users,
+            self.domains,
+            self.kind,
+            self.check_period,
+            self.enforce_recorder,
+            self.accept_env,
+        )
+
     def forget(self) -> None:
         self.units = self.everybody = None
 
@@ -252,6 +268,11 @@ class SshTable:
             self._rules[node.index] = rules
         self._valid |= 1 << node.index
         return self._rules[node.index]
+
+    def signature(self) -> tuple[object, ...]:
+        """Equal for two tables over the same nodes only if all their rules are equal."""
+        logins = tuple((u.id, u.login) for u in self.engine.directory.users.values()) if self.entries else ()
+        return (logins, *(entry.signature() for entry in self.entries))
 
     def affected(self, node: NodeFact) -> int:
         """Forget what depends on a node that is present now and will go, or has just come.

@@ -106,14 +106,15 @@ def _withdraw(engine: Engine, node: NodeFact) -> tuple[NodeClass, int]:
 
 
 def _sources_changed(engine: Engine, cls: NodeClass) -> int:
-    """The sets of a class gained or lost a member: their rules' filters are stale, and may change order."""
+    """The sets of a class gained or lost a member: their filters are outdated, and may change order."""
     stale = 0
     sets = [item_set for item_set in (*cls.whole, *cls.narrowed) if item_set.is_source]
     for item_set in sets:
         stale |= item_set.target_classes
     singles = [item_set for item_set in cls.own if item_set.has_single and item_set.is_source]
     reordered = engine.rekey(dict.fromkeys([*sets, *singles]))
-    engine.stale(stale | reordered)
+    engine.outdated(stale)
+    engine.stale(reordered)
     return engine.members(reordered) if reordered else 0
 
 

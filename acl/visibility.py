@@ -91,17 +91,22 @@ def _admits(
     engine: Engine, viewer: NodeClass, router: NodeClass, node: NodeFact, route: AddressRange
 ) -> bool:
     """Some rule in the router's filter lets the viewer at the route."""
-    return any(
-        rule.source.cover_classes >> viewer.id & 1 and _has_destination_in(engine, rule, router, node, route)
-        for rule in router.hit
-        if _counts(rule)
-    )
+    rules = engine.route_rules.get((node.id, route))
+    if rules is None:
+        rules = [r for r in router.hit if _counts(r) and _has_destination_in(engine, r, router, node, route)]
+        engine.route_rules[node.id, route] = rules
+    return any(rule.source.cover_classes >> viewer.id & 1 for rule in rules)
 
 
 def _is_reached_from(engine: Engine, viewer: NodeClass, route: AddressRange) -> bool:
     """Some rule in the viewer's filter lets the route in: then the viewer must know the way back."""
-    inside = engine.nodes.inside(route)
-    return any(rule.source.overlaps(route, inside) for rule in viewer.hit if _counts(rule))
+    rules = engine.route_rules.get((None, route))
+    if rules is None:
+        inside = engine.nodes.inside(route)
+        sets = [item_set for item_set in engine.sets.values() if item_set.overlaps(route, inside)]
+        rules = [rule for item_set in sets for rule in item_set.as_source if _counts(rule)]
+        engine.route_rules[None, route] = rules
+    return any(rule.target_classes >> viewer.id & 1 for rule in rules)
 
 
 def _via(engine: Engine, viewer: NodeClass, node: NodeFact, text: str, route: AddressRange) -> bool:
@@ -156,6 +161,9 @@ def peer_routes(engine: Engine, viewer: NodeClass, node: NodeFact) -> PeerRoutes
     """The routes of a visible router that every member of a class gets."""
     if not node.approved_routes:
         return NOTHING
+    if engine.route_rules_epoch != engine.views_epoch:
+        engine.route_rules.clear()
+        engine.route_rules_epoch = engine.views_epoch
     if viewer.views_epoch != engine.views_epoch:
         viewer.views.clear()
         viewer.views_epoch = engine.views_epoch

@@ -213,6 +213,14 @@ class StockClient:
             text=True,
         )
 
+    def set_link(self, *, up: bool) -> None:
+        """Pull the cable of this host, or put it back (its default route too, which the kernel forgets)."""
+        done = self.run("ip", "link", "set", "eth0", "up" if up else "down")
+        if up and done.returncode == 0:
+            done = self.run("ip", "route", "replace", "default", "via", self.host.gateway)
+        if done.returncode != 0:
+            raise AssertionError(f"cannot change the link of {self.name}: {done.stderr.strip()}")
+
     def answers_icmp(self, address: str, *, wait_s: int = 1) -> bool:
         """Whether one kernel ping through the tunnel is answered."""
         return self.run("ping", "-n", "-c", "1", "-W", str(wait_s), address).returncode == 0

@@ -39,6 +39,7 @@ class Host:
     name: str
     folder: Path
     address: str
+    gateway: str
     prefix: tuple[str, ...]
     has_tun: bool
 
@@ -107,7 +108,7 @@ class Bridge:
             _run("ip", "-n", namespace, *command)
         _write_private_etc(folder, nameserver=gateway)
         prefix = ("ip", "netns", "exec", namespace, "sh", "-c", _ENTER, "enter", str(folder))
-        return Host(name=name, folder=folder, address=address, prefix=prefix, has_tun=True)
+        return Host(name=name, folder=folder, address=address, gateway=gateway, prefix=prefix, has_tun=True)
 
     def close(self) -> None:
         """Delete namespaces, bridge and addresses, and give the number back."""
@@ -146,7 +147,9 @@ class Loopback:
 
     def add_host(self, name: str, folder: Path) -> Host:
         """Just a folder."""
-        return Host(name=name, folder=folder, address="127.0.0.1", prefix=(), has_tun=False)
+        return Host(
+            name=name, folder=folder, address="127.0.0.1", gateway="127.0.0.1", prefix=(), has_tun=False
+        )
 
     def close(self) -> None:
         """Nothing to remove."""

@@ -1,0 +1,56 @@
+"""Differences; the random model is in tests/scenarios/test_equality.py."""
+
+from __future__ import annotations
+
+import pytest
+
+from coordinator.netmap.builder import full_map
+from coordinator.netmap.delta import SessionLostError, next_message
+from coordinator.services.publisher import Publisher
+from coordinator.tailnet.state import ChangeSet
+from tests.coordinator.netmap.test_builder import world_of
+from tests.support.builders import NOW, make_node
+from tests.support.tailnets import decode_message
+
+
+def test_nothing_new_is_no_message_but_moves_on() -> None:
+    world = world_of(make_node(1), make_node(2))
+    _, state = full_map(world, world.snapshot.records[0], pinning=True, now=NOW)
+    document, moved = next_message(world, state)
+    assert document is None
+    assert moved.seq == world.snapshot.seq
+
+
+def test_one_leaves_and_another_takes_its_index() -> None:
+    """Pitfall: the old id has to go, also when its index is taken again in the same moment."""
+    world = world_of(make_node(1), make_node(2))
+    _, state = full_map(world, world.snapshot.records[0], pinning=True, now=NOW)
+    publisher = Publisher(world, associated_domains=(), auto_updates=False)
+    publisher.apply(ChangeSet(delete_nodes={make_node(2).id}))
+    publisher.apply(ChangeSet(put_nodes={make_node(3).id: make_node(3)}))
+    assert world.snapshot.index_of[make_node(3).id] == 1
+    document, _ = next_message(world, state)
+    assert document is not None
+    told = decode_message(document)
+    assert told["PeersRemoved"] == [2]
+    assert [peer["ID"] for peer in told["PeersChanged"]] == [3]
+
+
+def test_the_same_difference_is_made_once_for_all() -> None:
+    world = world_of(*(make_node(number) for number in range(1, 30)))
+    states = [full_map(world, world.snapshot.records[index], pinning=True, now=NOW)[1] for index in range(28)]
+    publisher = Publisher(world, associated_domains=(), auto_updates=False)
+    publisher.update([make_node(29, endpoints=("192.0.2.1:1",))])
+    messages = {next_message(world, state)[0] for state in states}
+    assert len(messages) == 1
+    assert (world.fragments.deltas.misses, world.fragments.deltas.hits) == (1, 27)
+
+
+def test_a_session_of_a_node_that_is_gone_is_lost() -> None:
+    world = world_of(make_node(1), make_node(2))
+    _, state = full_map(world, world.snapshot.records[0], pinning=True, now=NOW)
+    Publisher(world, associated_domains=(), auto_updates=False).apply(
+        ChangeSet(delete_nodes={make_node(1).id})
+    )
+    with pytest.raises(SessionLostError):
+        next_message(world, state)

@@ -1,0 +1,99 @@
+"""The policy in force: a watched file, or the database."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from acl import PolicyError
+from coordinator.services.policy import PolicyService
+from coordinator.tailnet.actors import Actor
+from coordinator.tailnet.errors import InvalidError, NotFoundError
+from coordinator.tailnet.state import TailnetState
+from tests.support.builders import make_node, make_user
+from tests.support.tailnets import make_tailnet
+
+ACTOR = Actor(kind="socket", name="test")
+ALL = '{"acls": [{"action": "accept", "src": ["*"], "dst": ["*:*"]}]}'
+NONE = '{"acls": []}'
+BROKEN = '{"acls": [{"action": "accept", "src": ["group:x"], "dst": ["*:*"]}'
+
+
+def two_nodes() -> TailnetState:
+    user = make_user(1)
+    nodes = {node.id: node for node in (make_node(1), make_node(2))}
+    return TailnetState(users={user.id: user}, nodes=nodes)
+
+
+async def test_a_file_is_watched_and_a_broken_one_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "acls.hujson"
+    path.write_text(ALL)
+    tailnet, _, _ = make_tailnet(two_nodes(), policy=NONE)
+    service = PolicyService(tailnet, path=path, database_mode=False, stored=None)
+    service.load()
+    service.start()
+    assert tailnet.world.policy.peers(1) == 0b10
+    path.write_text(NONE)
+    await asyncio.sleep(0.3)
+    assert tailnet.world.policy.peers(1) == 0
+    path.write_text(ALL)
+    await asyncio.sleep(0.3)
+    path.write_text(BROKEN)
+    await asyncio.sleep(0.3)
+    assert tailnet.world.policy.peers(1) == 0b10
+    assert service.get()[0] == ALL
+    # Editors replace files instead of writing into them.
+    (tmp_path / "new").write_text(NONE)
+    (tmp_path / "new").rename(path)
+    await asyncio.sleep(0.3)
+    assert tailnet.world.policy.peers(1) == 0
+    await service.close()
+
+
+async def test_a_server_does_not_start_with_another_policy_than_the_one_written(tmp_path: Path) -> None:
+    path = tmp_path / "acls.hujson"
+    tailnet, _, _ = make_tailnet(two_nodes())
+    service = PolicyService(tailnet, path=path, database_mode=False, stored=None)
+    with pytest.raises(InvalidError, match=r"acls\.hujson"):
+        service.load()
+    path.write_text(BROKEN)
+    with pytest.raises(PolicyError):
+        service.load()
+
+
+async def test_database_mode_keeps_every_version() -> None:
+    tailnet, store, _ = make_tailnet(two_nodes())
+    tailnet.start()
+    service = PolicyService(tailnet, path=None, database_mode=True, stored=None)
+    service.load()
+    with pytest.raises(NotFoundError):
+        service.get()
+    await service.set(NONE, actor=ACTOR, note="close")
+    stored = await service.set(ALL, actor=ACTOR)
+    assert (stored.id, stored.author) == (2, "socket:test")
+    assert tailnet.world.policy.peers(1) == 0b10
+    with pytest.raises(PolicyError):
+        await service.set(BROKEN, actor=ACTOR)
+    assert service.get()[0] == ALL
+    assert [policy.text for commit in store.commits for policy in commit.put_policies] == [NONE, ALL]
+    again = PolicyService(tailnet, path=None, database_mode=True, stored=stored)
+    again.load()
+    assert again.get()[0] == ALL
+    await tailnet.close()
+
+
+async def test_the_policys_own_tests_are_run() -> None:
+    tailnet, _, _ = make_tailnet(two_nodes())
+    service = PolicyService(tailnet, path=None, database_mode=True, stored=None)
+    failing = '{"acls": [], "tests": [{"src": "100.64.0.1", "accept": ["100.64.0.2:22"]}]}'
+    with pytest.raises(PolicyError, match="test"):
+        service.check(failing)
+
+
+async def test_file_mode_cannot_be_set(tmp_path: Path) -> None:
+    tailnet, _, _ = make_tailnet()
+    service = PolicyService(tailnet, path=tmp_path / "x", database_mode=False, stored=None)
+    with pytest.raises(InvalidError, match=r"policy\.path"):
+        await service.set(ALL, actor=ACTOR)

@@ -1,0 +1,259 @@
+"""Registration end to end through the writer: what becomes of nodes, keys and names."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import timedelta
+
+import pytest
+
+from coordinator.services.login import PendingLogins
+from coordinator.services.preauth_keys import PreAuthKeyService
+from coordinator.services.registration import UNKNOWN_KEY, RegistrationService, RegistrationSettings
+from coordinator.services.tailnet import Tailnet
+from coordinator.services.users import UserService
+from coordinator.tailcfg.codec import go_time
+from coordinator.tailcfg.errors import WireError
+from coordinator.tailcfg.register import RegisterAuth, RegisterRequest, RegisterResponse
+from coordinator.tailnet.actors import Actor
+from coordinator.tailnet.errors import NotFoundError, UnavailableError
+from tests.support.builders import FakeClock, machine_key, node_key
+from tests.support.tailnets import PREFIXES, MemoryStore, make_tailnet
+
+ACTOR = Actor(kind="socket", name="test")
+POLICY = """{"tagOwners": {"tag:ci": ["user1@"], "tag:web": []},
+  "acls": [{"action": "accept", "src": ["*"], "dst": ["*:*"]}]}"""
+LOGOUT = "1970-01-01T00:02:03Z"
+
+
+@dataclass
+class Bench:
+    """The service with everything around it."""
+
+    service: RegistrationService
+    tailnet: Tailnet
+    logins: PendingLogins
+    keys: PreAuthKeyService
+    store: MemoryStore
+    clock: FakeClock
+
+    async def key(self, **fields: object) -> str:
+        defaults = {"user_id": 1, "expiration": self.clock.now + timedelta(hours=1), "actor": ACTOR}
+        return (await self.keys.create(**defaults | fields))[1]  # type: ignore[arg-type]
+
+    async def register(
+        self, machine: int = 1, node: int = 1, key: str = "", **fields: object
+    ) -> RegisterResponse:
+        request = RegisterRequest(
+            version=142,
+            node_key=node_key(node),
+            auth=RegisterAuth(auth_key=key) if key else None,
+            **{"hostinfo": {"Hostname": f"host{machine}"}, **fields},  # type: ignore[arg-type]
+        )
+        return await self.service.register(machine_key(machine), request)
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    tailnet, store, clock = make_tailnet(policy=POLICY)
+    numbers = iter(range(1, 1000))
+    logins = PendingLogins("http://server", clock, lambda size: f"{next(numbers):0{2 * size}x}")
+    service = RegistrationService(
+        tailnet,
+        logins,
+        RegistrationSettings(prefixes=PREFIXES, key_lifetime=timedelta(days=90)),
+        lambda size: 0,
+    )
+    keys = PreAuthKeyService(
+        tailnet, lambda size: next(numbers).to_bytes(6, "big") * (size // 6) + b"\0" * (size % 6)
+    )
+    tailnet.start()
+    await UserService(tailnet).create("user1", actor=ACTOR)
+    yield Bench(service, tailnet, logins, keys, store, clock)
+    await tailnet.close()
+
+
+async def test_a_join_is_durable_before_it_is_answered(bench: Bench) -> None:
+    key = await bench.key()
+    commits = len(bench.store.commits)
+    response = await bench.register(key=key)
+    assert response.machine_authorized
+    assert response.login["LoginName"] == "user1"
+    (node,) = bench.store.commits[commits].put_nodes.values()
+    assert str(node.ipv4) == "100.64.0.1"
+    assert node.given_name == "host1"
+    assert node.expiry == bench.clock.now + timedelta(days=90)
+
+
+async def test_when_the_database_is_away_nothing_is_said_to_have_worked(bench: Bench) -> None:
+    key = await bench.key()
+    bench.store.broken = True
+    with pytest.raises(UnavailableError):
+        await bench.register(key=key)
+    assert bench.tailnet.snapshot.nodes() == []
+    bench.store.broken = False
+    assert (await bench.register(key=key)).machine_authorized
+    assert str(bench.tailnet.snapshot.nodes()[0].ipv4) == "100.64.0.1"
+
+
+async def test_a_one_time_key_admits_one_machine(bench: Bench) -> None:
+    key = await bench.key()
+    await bench.register(1, 1, key)
+    response = await bench.register(2, 2, key)
+    assert "already used" in str(response.error)
+
+
+async def test_a_used_one_time_key_still_confirms_the_same_machine(bench: Bench) -> None:
+    """Pitfall: a first answer that never arrived must not leave the key used and the machine out."""
+    key = await bench.key()
+    await bench.register(1, 1, key)
+    commits = len(bench.store.commits)
+    response = await bench.register(1, 1, key)
+    assert response.machine_authorized
+    assert len(bench.store.commits) == commits, "a confirmation costs no transaction"
+
+
+async def test_two_machines_at_once_with_a_one_time_key(bench: Bench) -> None:
+    import asyncio
+
+    key = await bench.key()
+    answers = await asyncio.gather(*(bench.register(number, number, key) for number in range(1, 6)))
+    assert sum(answer.machine_authorized for answer in answers) == 1
+
+
+@pytest.mark.parametrize("text", ["nonsense", "hskey-auth-" + "0" * 12 + "-" + "0" * 64])
+async def test_a_wrong_key_gets_a_sentence(bench: Bench, text: str) -> None:
+    response = await bench.register(key=text)
+    assert str(response.error) in (UNKNOWN_KEY,) or "copy the whole text" in str(response.error)
+
+
+async def test_an_expired_key(bench: Bench) -> None:
+    key = await bench.key()
+    bench.clock.forward(hours=2)
+    assert "expired" in str((await bench.register(key=key)).error)
+
+
+async def test_a_revoked_key(bench: Bench) -> None:
+    key = await bench.key()
+    await bench.keys.expire(1, actor=ACTOR)
+    assert "revoked" in str((await bench.register(key=key)).error)
+
+
+async def test_names_and_addresses_are_unique(bench: Bench) -> None:
+    key = await bench.key(reusable=True)
+    for number in (1, 2, 3):
+        await bench.register(number, number, key, hostinfo={"Hostname": "Same Name"})
+    nodes = bench.tailnet.snapshot.nodes()
+    assert [node.given_name for node in nodes] == ["same-name", "same-name-1", "same-name-2"]
+    assert len({node.ipv4 for node in nodes} | {node.ipv6 for node in nodes}) == 6
+
+
+async def test_a_new_node_key_keeps_the_node(bench: Bench) -> None:
+    key = await bench.key(reusable=True)
+    await bench.register(1, 1, key)
+    before = bench.tailnet.snapshot.nodes()[0]
+    await bench.register(1, 2, key, old_node_key=node_key(1))
+    (after,) = bench.tailnet.snapshot.nodes()
+    assert (after.id, after.ipv4, after.given_name) == (before.id, before.ipv4, before.given_name)
+    assert after.node_key == node_key(2)
+
+
+async def test_a_node_key_does_not_work_from_another_machine(bench: Bench) -> None:
+    key = await bench.key(reusable=True)
+    await bench.register(1, 1, key)
+    assert "another machine" in str((await bench.register(2, 1, key)).error)
+    assert "another machine" in str((await bench.register(2, 1, expiry=LOGOUT)).error)
+    assert bench.tailnet.snapshot.nodes()[0].machine_key == machine_key(1)
+
+
+async def test_logout_and_coming_back(bench: Bench) -> None:
+    key = await bench.key(reusable=True)
+    await bench.register(1, 1, key)
+    await bench.register(1, 1, key, expiry=LOGOUT)
+    assert bench.tailnet.snapshot.records[0].expired
+    await bench.register(1, 2, key)
+    (node,) = bench.tailnet.snapshot.nodes()
+    assert node.node_key == node_key(2)
+    assert not bench.tailnet.snapshot.records[0].expired
+
+
+async def test_an_ephemeral_node_is_gone_at_logout(bench: Bench) -> None:
+    await bench.register(1, 1, await bench.key(ephemeral=True))
+    assert bench.tailnet.snapshot.nodes()[0].ephemeral
+    await bench.register(1, 1, expiry=LOGOUT)
+    assert bench.tailnet.snapshot.nodes() == []
+
+
+async def test_an_expired_node_is_told_to_renew(bench: Bench) -> None:
+    await bench.register(1, 1, await bench.key())
+    bench.clock.forward(days=91)
+    assert (await bench.register(1, 1)).node_key_expired
+
+
+async def test_tags_of_the_key_and_requested_ones(bench: Bench) -> None:
+    key = await bench.key(reusable=True)
+    response = await bench.register(1, 1, key, hostinfo={"Hostname": "a", "RequestTags": ["tag:ci"]})
+    assert response.login["LoginName"] == "tagged-devices"
+    node = bench.tailnet.snapshot.nodes()[0]
+    assert (node.tags, node.user_id, node.expiry) == (("tag:ci",), None, None)
+    refused = await bench.register(2, 2, key, hostinfo={"Hostname": "b", "RequestTags": ["tag:web"]})
+    assert refused.error == "requested tags [tag:web] are invalid or not permitted"
+
+
+async def test_a_machine_without_a_key_waits_for_a_person(bench: Bench) -> None:
+    import asyncio
+
+    first = await bench.register()
+    assert first.auth_url.startswith("http://server/register/hskey-authreq-")
+    assert (await bench.register()).auth_url == first.auth_url
+    waiting = asyncio.create_task(bench.register(followup=first.auth_url))
+    await asyncio.sleep(0.01)
+    assert not waiting.done()
+    login_id = first.auth_url.rpartition("/")[2]
+    node = await bench.service.approve(login_id, bench.tailnet.snapshot.users[1].id, actor=ACTOR)  # type: ignore[index]
+    assert node.user_id == 1
+    assert (await waiting).machine_authorized
+    with pytest.raises(NotFoundError):
+        await bench.service.approve(login_id, node.user_id, actor=ACTOR)
+
+
+async def test_after_a_restart_a_followup_gets_a_new_url(bench: Bench) -> None:
+    response = await bench.register(followup="http://server/register/hskey-authreq-forgotten")
+    assert response.auth_url
+    assert "forgotten" not in response.auth_url
+
+
+async def test_a_client_may_shorten_its_key(bench: Bench) -> None:
+    await bench.register(1, 1, await bench.key())
+    sooner = bench.clock.now + timedelta(hours=1)
+    await bench.register(1, 1, expiry=go_time(sooner))
+    assert bench.tailnet.snapshot.nodes()[0].expiry == sooner
+    await bench.register(1, 1, expiry=go_time(sooner + timedelta(days=1)))
+    assert bench.tailnet.snapshot.nodes()[0].expiry == sooner
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"node_key": "nodekey:" + "0" * 64},
+        {"node_key": "mkey:" + "1" * 64},
+        {"old_node_key": "x"},
+        {"network_lock_key": "x"},
+        {"expiry": "yesterday"},
+    ],
+)
+async def test_malformed_requests(bench: Bench, fields: dict[str, str]) -> None:
+    request = RegisterRequest(**{"version": 142, "node_key": node_key(1), **fields})  # type: ignore[arg-type]
+    with pytest.raises(WireError):
+        await bench.service.register(machine_key(1), request)
+
+
+async def test_ids_survive_a_deletion(bench: Bench) -> None:
+    key = await bench.key(reusable=True, ephemeral=True)
+    await bench.register(1, 1, key)
+    await bench.register(1, 1, key, expiry=LOGOUT)
+    await bench.register(2, 2, key)
+    (node,) = bench.tailnet.snapshot.nodes()
+    assert node.id == 2
+    assert str(node.ipv4) == "100.64.0.2", "a freed address is not given to the next machine"

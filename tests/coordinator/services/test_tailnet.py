@@ -1,0 +1,141 @@
+"""The single writer: batches, failures, volatile facts."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from coordinator.tailnet.directory import Directory
+from coordinator.tailnet.errors import ConflictError, UnavailableError
+from coordinator.tailnet.nodes import Node
+from coordinator.tailnet.state import TailnetState
+from tests.support.builders import make_node, make_user, node_key
+from tests.support.tailnets import make_tailnet
+
+
+def one_node() -> TailnetState:
+    user, node = make_user(1), make_node(1)
+    return TailnetState(users={user.id: user}, nodes={node.id: node})
+
+
+async def test_commands_that_wait_together_share_a_commit() -> None:
+    tailnet, store, _ = make_tailnet()
+    waiting = [
+        asyncio.create_task(tailnet.execute(lambda directory, n=n: directory.put_user(make_user(n))))
+        for n in range(1, 20)
+    ]
+    await asyncio.sleep(0)
+    tailnet.start()
+    await asyncio.gather(*waiting)
+    await tailnet.close()
+    assert len(store.commits) == 1
+    assert len(tailnet.snapshot.users) == 19
+
+
+async def test_one_failing_command_takes_nobody_along() -> None:
+    tailnet, store, _ = make_tailnet()
+
+    def broken(directory: Directory) -> None:
+        directory.put_user(make_user(5))
+        raise ConflictError("no")
+
+    good = asyncio.create_task(tailnet.execute(lambda directory: directory.put_user(make_user(1))))
+    bad = asyncio.create_task(tailnet.execute(broken))
+    bug = asyncio.create_task(tailnet.execute(lambda directory: 1 // 0))
+    await asyncio.sleep(0)
+    tailnet.start()
+    await good
+    with pytest.raises(ConflictError):
+        await bad
+    with pytest.raises(ZeroDivisionError):
+        await bug
+    await tailnet.close()
+    assert set(tailnet.snapshot.users) == {1}
+    assert set(store.commits[0].put_users) == {1}
+
+
+async def test_a_failed_commit_changes_nothing_and_the_next_works() -> None:
+    tailnet, store, _ = make_tailnet()
+    tailnet.start()
+    store.broken = True
+    with pytest.raises(UnavailableError):
+        await tailnet.execute(lambda directory: directory.put_user(make_user(1)))
+    assert tailnet.snapshot.users == {}
+    store.broken = False
+    await tailnet.execute(lambda directory: directory.put_user(make_user(2)))
+    assert set(tailnet.snapshot.users) == {2}
+    assert set(store.commits[0].put_users) == {2}
+    await tailnet.close()
+
+
+async def test_a_command_without_effect_costs_no_commit() -> None:
+    tailnet, store, _ = make_tailnet()
+    tailnet.start()
+    assert await tailnet.execute(lambda directory: 7) == 7
+    await tailnet.close()
+    assert store.commits == []
+
+
+async def test_volatile_facts_are_kept_over_a_durable_change() -> None:
+    tailnet, store, _ = make_tailnet(one_node())
+    tailnet.start()
+    tailnet.update_volatile(make_node(1).id, endpoints=("192.0.2.1:1",), online=True)
+    await tailnet.execute(
+        lambda directory: directory.put_node(replace(directory.node(make_node(1).id), given_name="x"))
+    )
+    node = tailnet.snapshot.nodes()[0]
+    assert (node.given_name, node.endpoints, node.online) == ("x", ("192.0.2.1:1",), True)
+    assert store.commits[0].put_nodes[node.id].endpoints == ("192.0.2.1:1",)
+    await tailnet.close()
+
+
+async def test_volatile_facts_are_saved_at_the_end_and_after_an_outage() -> None:
+    tailnet, store, _ = make_tailnet(one_node())
+    tailnet.start()
+    tailnet.update_volatile(make_node(1).id, home_derp=7)
+    store.broken = True
+    with pytest.raises(UnavailableError):
+        await tailnet.close()
+    store.broken = False
+    await tailnet.close()
+    assert [node.home_derp for node in store.saved] == [7]
+
+
+async def test_what_did_not_change_is_told_to_nobody() -> None:
+    tailnet, _, _ = make_tailnet(one_node())
+    told: list[int] = []
+    tailnet.on_change(told.append)
+    tailnet.update_volatile(make_node(1).id, home_derp=0)
+    assert told == []
+
+
+async def test_departures_are_announced() -> None:
+    tailnet, _, clock = make_tailnet(one_node())
+    gone: list[Node] = []
+    tailnet.on_departure(gone.append)
+    tailnet.start()
+    await tailnet.execute(
+        lambda directory: directory.put_node(replace(directory.node(make_node(1).id), node_key=node_key(9)))
+    )
+    soon = clock.now + timedelta(minutes=1)
+    await tailnet.execute(
+        lambda directory: directory.put_node(replace(directory.node(make_node(1).id), expiry=soon))
+    )
+    clock.forward(minutes=2)
+    assert tailnet.expire_due() == [1]
+    assert tailnet.expire_due() == []
+    await tailnet.execute(lambda directory: directory.delete_node(make_node(1).id))
+    await tailnet.close()
+    assert [node.node_key for node in gone] == [node_key(1), node_key(9), node_key(9)]
+
+
+async def test_commands_after_the_end_are_refused() -> None:
+    tailnet, _, _ = make_tailnet()
+    waiting = asyncio.create_task(tailnet.execute(lambda directory: 1))
+    await asyncio.sleep(0)
+    await tailnet.close()
+    with pytest.raises(UnavailableError, match="shutting down"):
+        await waiting
