@@ -205,6 +205,8 @@ class Server:
         Raises:
             CoordinatorError, PolicyError, OSError: what is wrong, fit to be shown; nothing is left running.
         """
+        if _socket_in_use(self._settings.unix_socket):
+            raise InvalidError(f"another server is running on {self._settings.unix_socket}")
         noise_key = load_or_create_noise_key(self._settings.noise_private_key_path)
         pin = self._relay_certificate()
         store = await self._open_store(stack)
@@ -328,7 +330,11 @@ class Server:
         await relay.start()
         if settings.stun_listen_addr is not None:
             host, port = settings.stun_listen_addr
-            stun = await serve_stun(host, port)
+            try:
+                stun = await serve_stun(host, port)
+            except OSError as error:
+                place = f"derp.server.stun_listen_addr: cannot listen on {host}:{port} (UDP)"
+                raise InvalidError(f"{place}: {error.strerror}") from error
             stack.push_async_callback(stun.close)
         return relay
 
@@ -380,8 +386,6 @@ class Server:
     async def _serve_api(self, stack: AsyncExitStack, app: web.Application) -> None:
         path = self._settings.unix_socket
         path.parent.mkdir(parents=True, exist_ok=True)
-        if _socket_in_use(path):
-            raise InvalidError(f"another server is running on {path}")
         path.unlink(missing_ok=True)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
         await runner.setup()

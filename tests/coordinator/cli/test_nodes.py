@@ -1,0 +1,40 @@
+"""`nodes` and `auth`."""
+
+from __future__ import annotations
+
+from tests.coordinator.cli.conftest import CommandLine
+from tests.support.fake_tailscaled import FakeTailscaled
+
+
+async def test_the_life_of_a_node(cli: CommandLine) -> None:
+    client = FakeTailscaled(cli.server.url, hostname="web")
+    await client.connect()
+    await client.register(await cli.server.auth_key())
+    await client.lite_update(Hostinfo={"Hostname": "web", "RoutableIPs": ["10.0.0.0/24"]})
+    (node,) = await cli.json("nodes", "list")
+    assert (node["givenName"], node["online"]) == ("web", False)
+    assert "100.64.0.1" in await cli.ok("machines", "ls", "--user", "alice")
+    await cli.ok("nodes", "rename", "other", "--identifier", "1")
+    await cli.ok("nodes", "tag", "--identifier", "1", "--tags", "tag:production")
+    await cli.ok("nodes", "approve-routes", "-i", "1", "-r", "10.0.0.0/24")
+    assert "10.0.0.0/24" in await cli.ok("nodes", "list-routes")
+    assert (await cli.json("nodes", "expire", "-i", "1"))["expired"] is True
+    assert (await cli.json("nodes", "expire", "-i", "1", "--disable"))["expired"] is False
+    assert "not deleted" in await cli.ok("nodes", "delete", "-i", "1")
+    assert await cli.json("nodes", "delete", "-i", "1", "--force") == {"Result": "Node deleted"}
+    assert "does not exist" in await cli.refused("nodes", "delete", "-i", "1", "--force")
+    await client.close()
+
+
+async def test_a_waiting_machine_is_let_in(cli: CommandLine) -> None:
+    await cli.ok("users", "create", "alice")
+    for spelling in (
+        ["auth", "register", "--user", "alice", "--auth-id"],
+        ["nodes", "register", "-u", "alice", "--key"],
+    ):
+        client = FakeTailscaled(cli.server.url)
+        await client.connect()
+        login_id = (await client.register())["AuthURL"].rpartition("/")[2]
+        assert "joined" in await cli.ok(*spelling, login_id)
+        assert (await client.register())["MachineAuthorized"]
+        await client.close()
