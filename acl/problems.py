@@ -66,7 +66,7 @@ class PolicyError(Exception):
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """A help text naming the known name most like `name`, or None when nothing is close."""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.7)
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.66)
     return f"did you mean `{close[0]}`?" if close else None
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Table, bindparam, delete, func, insert, select, text, update
@@ -43,6 +44,8 @@ class Store:
             UnavailableError: the database cannot be reached.
             InvalidError: it is newer than this program.
         """
+        if url.get_backend_name() == "sqlite" and not Path(url.database or "").parent.is_dir():
+            raise UnavailableError(f"the database does not answer: no directory for {url.database}")
         store = cls(make_engine(url, echo=echo, pool_size=pool_size))
         try:
             with _translated():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -115,7 +116,7 @@ def members(ranges: list[object]) -> set[int]:
 def test_range_algebra_is_set_algebra(ranges: list, holes: list) -> None:
     merged = merge_ranges(ranges)
     assert members(merged) == members(ranges)
-    assert all(a.last + 1 < b.first for a, b in zip(merged, merged[1:], strict=False))
+    assert all(a.last + 1 < b.first for a, b in pairwise(merged))
     left = merged
     for hole in holes:
         left = subtract_ranges(left, hole)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -63,7 +65,7 @@ def test_bad_assertions(text: str) -> None:
 
 def test_versions_compare_field_by_field() -> None:
     ordered = ["1.9", "1.10", "1.10.1", "1.10.1-rc1", "2"]
-    for earlier, later in zip(ordered, ordered[1:], strict=False):
+    for earlier, later in pairwise(ordered):
         assert compare_versions(earlier, later) < 0
         assert compare_versions(later, earlier) > 0
     assert compare_versions("1.02", "1.2") == 0

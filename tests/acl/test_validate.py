@@ -57,7 +57,7 @@ def test_all_problems_are_reported_with_their_places() -> None:
         acl.parse_policy(text)
     assert [str(p) for p in caught.value.problems] == [
         'line 3, column 31: src=tag not found: "tag:x"',
-        'line 3, column 48: dst="tag:y": tag not found: "tag:y"',
+        'line 3, column 49: dst="tag:y": tag not found: "tag:y"',
         'line 4, column 13: action="deny" is not supported',
     ]
 

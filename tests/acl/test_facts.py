@@ -1,0 +1,11 @@
+"""Facts: whose a node is."""
+
+from __future__ import annotations
+
+from tests.acl.tailnets import node
+
+
+def test_a_tagged_node_belongs_to_its_tags() -> None:
+    assert node(1, 1).owner == 1
+    assert node(1, "tag:server", user_id=1).owner is None
+    assert node(1, ()).owner is None

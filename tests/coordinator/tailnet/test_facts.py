@@ -1,0 +1,33 @@
+"""The tailnet as the policy engine sees it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from coordinator.tailnet.facts import node_fact, tailnet_facts
+from tests.support.builders import make_node, make_user
+
+
+def test_only_a_routers_presence_matters() -> None:
+    node = make_node(1)
+    assert node_fact(node, 0) == node_fact(replace(node, online=True), 0)
+    router = make_node(1, approved_routes=("10.0.0.0/8",))
+    assert node_fact(router, 0) != node_fact(replace(router, online=True), 0)
+
+
+def test_a_tagged_node_has_no_user() -> None:
+    assert node_fact(make_node(1, tags=("tag:a",), user_id=1), 0).user_id is None
+
+
+def test_posture_attributes_come_from_hostinfo() -> None:
+    node = make_node(1, hostinfo={"OS": "linux", "OSVersion": 7, "IPNVersion": "1.83.0-t1"})
+    assert node_fact(node, 0).attributes == {
+        "node:os": "linux",
+        "node:tsVersion": "1.83.0-t1",
+        "node:tsReleaseTrack": "unstable",
+    }
+
+
+def test_users_are_known_by_their_login() -> None:
+    (user,) = tailnet_facts([make_user(1, name="a", email="a@b.c")], domain="d").users
+    assert (user.login, user.name) == ("a@b.c", "a")
