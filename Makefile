@@ -13,7 +13,7 @@ PYTEST := $(BIN)/pytest
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install dev run demo check lint unit test interop requirements clean
+.PHONY: help install dev run demo check lint unit test interop bench requirements clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -75,6 +75,9 @@ test: check ## check, and the PostgreSQL and real-client tests
 
 interop: dev ## the real-client tests alone (root)
 	$(PYTEST) -n $(JOBS) --dist loadfile -m interop tests/interop
+
+bench: dev ## what the server costs; beside headscale with PEER_HEADSCALE=/path/to/headscale
+	$(BIN)/python -m tests.bench $(BENCH)
 
 clean: ## remove .venv, caches and build output; keeps var/
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info

@@ -1,7 +1,7 @@
 """`python -m acl check FILE`: check a policy file without a server.
 
-Here: reading the file and printing what is wrong. Exit status 0 when the policy can be used, 1 when not, 2 for
-misuse. Whatever needs users and nodes (the policy's own tests, domains) is not checked here.
+Here: reading the file and printing what is wrong. Exit status 0 when the policy can be used, 1 when not, 2
+for misuse. Whatever needs users and nodes (the policy's own tests, domains) is not checked here.
 """
 
 from __future__ import annotations

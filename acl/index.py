@@ -23,7 +23,7 @@ from acl.problems import Problem
 from acl.resolve import IdentityDirectory
 from acl.ssh import SSHRule
 from acl.tag_owners import TagOwners
-from acl.updates import add, remove
+from acl.updates import add, refresh_record, remove
 from acl.validate import check_against
 from acl.visibility import PeerView, SelfView, peer_view, prefixes
 
@@ -101,24 +101,22 @@ class PolicyIndex:
             return add(self.engine, node)
         if old == node:
             return 0
-        if self._changes_nothing(old, node):
-            self.engine.nodes.update(node)
-            return 0
+        if self._is_placed_alike(old, node):
+            return refresh_record(self.engine, node)
         changed = self.remove(node.id)
         if old.index != node.index:
             changed &= ~(1 << old.index)
         return changed | add(self.engine, node)
 
-    def _changes_nothing(self, old: NodeFact, new: NodeFact) -> bool:
-        """Whether only what no policy looks at differs, such as the name."""
-        if old.approved_routes or new.approved_routes:
-            return False
+    def _is_placed_alike(self, old: NodeFact, new: NodeFact) -> bool:
+        """Whether only what does not decide a node's place differs: name, being online, idle attributes."""
         same = (
             old.index == new.index
             and old.user_id == new.user_id
             and old.tags == new.tags
             and old.ipv4 == new.ipv4
             and old.ipv6 == new.ipv6
+            and old.approved_routes == new.approved_routes
             and old.created_order == new.created_order
         )
         return same and self.engine.postures_of(old) == self.engine.postures_of(new)

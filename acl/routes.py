@@ -60,6 +60,11 @@ class RouteTable:
             else:
                 del self.holders[text]
 
+    def update(self, node: NodeFact, routes: NodeRoutes) -> None:
+        """Put a new record in the place of one with the same id, routes and joining order."""
+        for text, _ in routes.subnets:
+            self.holders[text] = [node if holder.id == node.id else holder for holder in self.holders[text]]
+
     def primary(self, route: str) -> NodeFact | None:
         """The node that carries a route: of those online the one that joined first.
 

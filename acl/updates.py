@@ -1,7 +1,8 @@
 """Nodes coming and going: the steps that keep an engine's state exact, and who is affected by each.
 
-Here: `load`, `add` and `remove`. Each returns the bit set of nodes whose answers may differ afterwards. Not
-here: what the answers are (`packet_filter`, `visibility`, `ssh`). Called by `engine` and `index`.
+Here: `load`, `add`, `remove` and `refresh_record`; the last three return the bit set of nodes whose answers may
+differ afterwards. Not here: what the answers are (`packet_filter`, `visibility`, `ssh`). Called by `engine` and
+`index`.
 
 Who is named, and why that is enough: a node's row says who sees it; every rule that lists its addresses as
 a source belongs to the filter of somebody in that row. Beyond the row there are only: receivers of SSH
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from acl.classes import NodeClass
     from acl.engine import Engine
 
-__all__ = ["add", "load", "remove"]
+__all__ = ["add", "load", "refresh_record", "remove"]
 
 
 def load(engine: Engine, nodes: Iterable[NodeFact]) -> None:
@@ -165,6 +166,33 @@ def _refresh_shadowing(engine: Engine, node: NodeFact) -> int:
         changed |= _replace(engine, engine.nodes.by_id[router])
         changed |= _viewers(engine, node_routes(engine.nodes.by_id[router]))
     return changed
+
+
+def _carriers(engine: Engine, routes: NodeRoutes) -> list[list[int]]:
+    """For each route of a node: its primary, and whom each via grant would send traffic through."""
+    out = []
+    for text, _ in routes.subnets:
+        holders = engine.routes.holders[text]
+        found = [engine.routes.first(holders).id]
+        for template in engine.via_templates:
+            tagged = [holder for holder in holders if not set(template.via).isdisjoint(holder.tags)]
+            found.append(engine.routes.first(tagged).id if tagged else 0)
+        out.append(found)
+    return out
+
+
+def refresh_record(engine: Engine, node: NodeFact) -> int:
+    """Take a new record of a node whose place is the same; only being online may matter, for its routes."""
+    routes = node_routes(node)
+    before = _carriers(engine, routes)
+    engine.nodes.update(node)
+    engine.routes.update(node, routes)
+    after = _carriers(engine, routes)
+    moved = tuple(route for route, old, new in zip(routes.subnets, before, after, strict=True) if old != new)
+    if not moved:
+        return 0
+    engine.views_epoch += 1
+    return _viewers(engine, NodeRoutes(subnets=moved))
 
 
 def add(engine: Engine, node: NodeFact) -> int:

@@ -87,6 +87,28 @@ POLICIES: list[acl.Policy | None] = [
     ),
 ]
 
+COMPANY: dict[str, Any] = {
+    "groups": {"group:dev": ["alice@example.com", "bob@example.com"]},
+    "grants": [
+        {"src": ["tag:client"], "dst": ["10.0.0.0/8"], "ip": ["*"], "via": ["tag:router"]},
+        {"src": ["alice@"], "dst": ["tag:db"], "ip": ["9"]},
+        {"src": ["tag:client"], "dst": ["tag:server"], "ip": ["1"]},
+        {"src": ["group:dev"], "dst": ["tag:server", "tag:client"], "ip": ["2"]},
+        {"src": ["10.0.0.0/16"], "dst": ["bob@"], "ip": ["3"]},
+        {"src": ["autogroup:member"], "dst": ["autogroup:self"], "ip": ["4"]},
+    ],
+}
+# Edits of one policy: without a rule, with a rule more, in another order, another group, another via.
+POLICIES += [
+    policy(**COMPANY),
+    policy(**{**COMPANY, "grants": COMPANY["grants"][:2] + COMPANY["grants"][3:]}),
+    policy(**{**COMPANY, "grants": [{"src": ["*"], "dst": ["tag:db"], "ip": ["5"]}, *COMPANY["grants"]]}),
+    policy(**{**COMPANY, "grants": [COMPANY["grants"][i] for i in (0, 3, 2, 1, 4, 5)]}),
+    policy(**{**COMPANY, "groups": {"group:dev": ["alice@example.com"]}}),
+    policy(**{**COMPANY, "grants": [{**COMPANY["grants"][0], "via": ["tag:exit"]}, *COMPANY["grants"][1:]]}),
+    policy(**COMPANY, nodeAttrs=[{"target": ["tag:server", "10.0.0.0/8"], "attr": ["disable-ipv4"]}]),
+]
+
 ROUTES = ["10.0.0.0/16", "10.0.0.0/24", "10.1.0.0/16", "0.0.0.0/0", "::/0", "100.64.0.0/29", "192.168.0.0/24"]
 TAGS = ["tag:server", "tag:client", "tag:router", "tag:exit", "tag:db"]
 COUNT = 8
@@ -155,7 +177,7 @@ def answers(idx: acl.PolicyIndex, present: dict[int, acl.NodeFact]) -> dict[int,
     return out
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=5000, deadline=None)
 @given(start=st.integers(0, len(POLICIES) - 1), steps=STEPS)
 def test_incremental_equals_fresh_and_names_everybody(start: int, steps: list[tuple[str, Any]]) -> None:
     facts, in_force = FACTS, POLICIES[start]

@@ -54,8 +54,11 @@ def test_values_of_several_app_entries_add_up() -> None:
 
 
 def test_without_ipv4() -> None:
-    idx = index(policy(nodeAttrs=[{"target": ["tag:server"], "attr": ["disable-ipv4"]}]), node(1, 1),
-                node(3, "tag:server", approved_routes=("10.0.0.0/16",)))  # fmt: skip
+    idx = index(
+        policy(nodeAttrs=[{"target": ["tag:server"], "attr": ["disable-ipv4"]}]),
+        node(1, 1),
+        node(3, "tag:server", approved_routes=("10.0.0.0/16",)),
+    )
     assert idx.self_view(3).addresses == ("fd7a:115c:a1e0::3/128",)
     assert idx.peer_view(1, 3).allowed_ips == ("fd7a:115c:a1e0::3/128", "10.0.0.0/16")
     assert idx.peer_view(3, 1).addresses == ("fd7a:115c:a1e0::1/128",)

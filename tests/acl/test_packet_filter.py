@@ -25,8 +25,12 @@ def test_the_default_policy_lets_everybody_in() -> None:
 
 
 def test_destinations_are_cut_down_to_the_node() -> None:
-    idx = index(policy(acls=[accept(["tag:client"], ["tag:server:22", "100.64.0.0/24:80"])]),
-                node(1, "tag:client"), node(2, "tag:server"), node(3, "tag:server", ipv6=None))  # fmt: skip
+    idx = index(
+        policy(acls=[accept(["tag:client"], ["tag:server:22", "100.64.0.0/24:80"])]),
+        node(1, "tag:client"),
+        node(2, "tag:server"),
+        node(3, "tag:server", ipv6=None),
+    )
     src = ["100.64.0.1", "fd7a:115c:a1e0::1"]
     assert brief(idx.filter_rules(1)) == [(src, ["100.64.0.0/24:80-80"])]
     assert brief(idx.filter_rules(2)) == [
@@ -83,8 +87,12 @@ def test_routers_keep_what_overlaps_their_subnets() -> None:
 
 
 def test_a_router_gets_entries_for_nodes_inside_its_subnets() -> None:
-    idx = index(policy(acls=[accept(["tag:client"], ["tag:server:1"])]), node(1, "tag:client"),
-                node(2, "tag:router", approved_routes=("100.64.0.0/29",)), node(3, "tag:server"))  # fmt: skip
+    idx = index(
+        policy(acls=[accept(["tag:client"], ["tag:server:1"])]),
+        node(1, "tag:client"),
+        node(2, "tag:router", approved_routes=("100.64.0.0/29",)),
+        node(3, "tag:server"),
+    )
     assert [d.ip for r in idx.filter_rules(2) for d in r.dst_ports] == ["100.64.0.3"]
 
 
@@ -103,8 +111,10 @@ def test_self_rules_connect_a_users_own_nodes() -> None:
 
 
 def test_postures_narrow_sources_to_nodes() -> None:
-    rules = [accept(["*"], ["tag:server:1"], srcPosture=["posture:m"]),
-             accept(["100.64.0.0/30"], ["tag:server:2"], srcPosture=["posture:m"])]  # fmt: skip
+    rules = [
+        accept(["*"], ["tag:server:1"], srcPosture=["posture:m"]),
+        accept(["100.64.0.0/30"], ["tag:server:2"], srcPosture=["posture:m"]),
+    ]
     the_policy = policy(acls=rules, postures={"posture:m": ["node:os == 'macos'"]})
     mac, tux = {"node:os": "macos"}, {"node:os": "linux"}
     idx = index(the_policy, node(1, 1, attributes=mac), node(2, 1, attributes=tux), node(3, "tag:server"))
@@ -129,8 +139,10 @@ def test_unchanged_parts_are_the_same_objects() -> None:
 
 
 def test_unreduced_rules_list_every_destination() -> None:
-    grants = [{"src": ["tag:client"], "dst": ["tag:server", "*"], "ip": ["1"], "app": {"e.com/a": []}},
-              {"src": ["tag:db"], "dst": ["*"], "ip": ["*"]}]  # fmt: skip
+    grants = [
+        {"src": ["tag:client"], "dst": ["tag:server", "*"], "ip": ["1"], "app": {"e.com/a": []}},
+        {"src": ["tag:db"], "dst": ["*"], "ip": ["*"]},
+    ]
     idx = index(policy(grants=grants), node(1, "tag:client"), node(2, "tag:server"), node(3, "tag:server"))
     ports, capability = idx.unreduced_rules()
     assert [d.ip for d in ports.dst_ports][::2] == ["100.64.0.2", "100.64.0.3"] or len(ports.dst_ports) == 5

@@ -1,4 +1,4 @@
-"""From values to a policy: key names, old spellings, types; and that any JSON gives a policy or a PolicyError."""
+"""From values to a policy: key names, old spellings, types; any JSON gives a policy or a PolicyError."""
 
 from __future__ import annotations
 
@@ -72,17 +72,20 @@ def test_absent_differs_from_null_and_empty_for_rules() -> None:
         ({"disableIPv4": "yes"}, "disableIPv4: expected true or false, found a string"),
         ({"hosts": {"a": None}}, 'hosts["a"]: expected an address or prefix, found null'),
         ({"derpMap": 1}, "derpMap: expected an object, found a number"),
-        ({"grants": [{"src": ["*"], "dst": ["*"], "app": {"e.com/a": {}}, "ip": ["*"]}]},
-         'grants[0].app["e.com/a"]: expected a list, found an object'),
+        (
+            {"grants": [{"src": ["*"], "dst": ["*"], "app": {"e.com/a": {}}, "ip": ["*"]}]},
+            'grants[0].app["e.com/a"]: expected a list, found an object',
+        ),
     ],
-)  # fmt: skip
+)
 def test_wrong_types(sections: dict[str, Any], message: str) -> None:
     assert message in problems(**sections)
 
 
 def test_capability_values_keep_their_json() -> None:
     policy = acl.parse_policy(
-        '{"grants": [{"src": ["*"], "dst": ["*"], "app": {"e.com/a": [{"b": [1, 2.5, "é"]}, "x"], "e.com/n": null}}]}'
+        '{"grants": [{"src": ["*"], "dst": ["*"],'
+        ' "app": {"e.com/a": [{"b": [1, 2.5, "é"]}, "x"], "e.com/n": null}}]}'
     )
     assert policy.grants is not None
     app = policy.grants[0].app
@@ -93,9 +96,30 @@ def test_capability_values_keep_their_json() -> None:
 
 
 WORDS = st.sampled_from(
-    ["*", "tag:a", "tag:b", "group:g", "a@b.c", "10.0.0.0/8", "autogroup:self", "*:22", "tag:a:22", "accept", "x", "",
-     "autogroup:internet:*", "ipset:i", "posture:p", "check", "tcp:80", "443", "add 10.0.0.1", "node:os == 'x'", "5m"]
-)  # fmt: skip
+    [
+        "*",
+        "tag:a",
+        "tag:b",
+        "group:g",
+        "a@b.c",
+        "10.0.0.0/8",
+        "autogroup:self",
+        "*:22",
+        "tag:a:22",
+        "accept",
+        "x",
+        "",
+        "autogroup:internet:*",
+        "ipset:i",
+        "posture:p",
+        "check",
+        "tcp:80",
+        "443",
+        "add 10.0.0.1",
+        "node:os == 'x'",
+        "5m",
+    ]
+)
 KEYS = st.sampled_from(
     [*SECTIONS, *ACL_KEYS, *GRANT_KEYS, *SSH_KEYS, "tag:a", "group:g", "ipset:i", "posture:p", "?"]
 )

@@ -14,32 +14,49 @@ from tests.acl.tailnets import FACTS, policy, problems
 @pytest.mark.parametrize(
     ("sections", "message"),
     [
-        ({"groups": {"group:a": ["group:b"], "group:b": []}},
-         'groups["group:a"]: "group:b": group members cannot be recursive'),
+        (
+            {"groups": {"group:a": ["group:b"], "group:b": []}},
+            'groups["group:a"]: "group:b": group members cannot be recursive',
+        ),
         ({"groups": {"dev": []}}, "groups[\"dev\"]: group names must start with 'group:'"),
-        ({"groups": {"group:a": ["tag:server"]}}, 'groups["group:a"]: "tag:server": group members must be users'),
-        ({"tagOwners": {"tag:сервер": []}},
-         "tagOwners[\"tag:сервер\"]: tag names must start with a letter, after 'tag:'"),
-        ({"tagOwners": {"tag:1": []}}, "tagOwners[\"tag:1\"]: tag names must start with a letter, after 'tag:'"),
+        (
+            {"groups": {"group:a": ["tag:server"]}},
+            'groups["group:a"]: "tag:server": group members must be users',
+        ),
+        (
+            {"tagOwners": {"tag:сервер": []}},
+            "tagOwners[\"tag:сервер\"]: tag names must start with a letter, after 'tag:'",
+        ),
+        (
+            {"tagOwners": {"tag:1": []}},
+            "tagOwners[\"tag:1\"]: tag names must start with a letter, after 'tag:'",
+        ),
         ({"hosts": {"a@b": "10.0.0.1"}}, 'hosts["a@b"]: a host name has no @ and is not empty'),
         ({"hosts": {"a": "10.0.0.1.2"}}, 'hosts["a"]: "10.0.0.1.2": invalid address'),
         ({"ipsets": {"ipset:a": ["ipset:a"]}}, 'ipsets["ipset:a"]: `ipset:a` contains itself'),
         ({"ipsets": {"a": []}}, "ipsets[\"a\"]: names of IP sets must start with 'ipset:'"),
-        ({"postures": {"posture:a": ["x"]}},
-         'postures["posture:a"]: `x` does not begin with an attribute such as node:os'),
+        (
+            {"postures": {"posture:a": ["x"]}},
+            'postures["posture:a"]: `x` does not begin with an attribute such as node:os',
+        ),
         ({"postures": {"posture:a": []}}, 'postures["posture:a"]: no assertion given'),
         ({"defaultSrcPosture": ["posture:a"]}, 'posture not found: "posture:a"'),
         ({"autoApprovers": {"routes": {"x": []}}}, 'autoApprovers.routes: "x": invalid prefix'),
         ({"autoApprovers": {"exitNode": ["*"]}}, '"*" not valid in autoApprovers'),
         ({"nodeAttrs": [{"target": ["%bogus%"], "attr": ["a"]}]}, '"%bogus%": invalid address'),
-        ({"nodeAttrs": [{"target": ["*"], "ipPool": ["100.100.100.0/24"]}]},
-         "IPPool(100.100.100.0/24): network within reserved range"),
+        (
+            {"nodeAttrs": [{"target": ["*"], "ipPool": ["100.100.100.0/24"]}]},
+            "IPPool(100.100.100.0/24): network within reserved range",
+        ),
         ({"nodeAttrs": [{"target": ["*"], "ipPool": ["fd00::/8"]}]}, "IPPool(fd00::/8): not an IPv4 prefix"),
         ({"OneCGNATRoute": "x"}, 'OneCGNATRoute="x" is not supported'),
         ({"attrConfig": {"tier": {}}}, "attrConfig[\"tier\"]: names must start with 'custom:'"),
-        ({"attrConfig": {"custom:tier": {"type": "list"}}}, 'attrConfig["custom:tier"]: type "list" is not supported'),
+        (
+            {"attrConfig": {"custom:tier": {"type": "list"}}},
+            'attrConfig["custom:tier"]: type "list" is not supported',
+        ),
     ],
-)  # fmt: skip
+)
 def test_messages(sections: dict[str, Any], message: str) -> None:
     assert problems(**sections) == [message]
 

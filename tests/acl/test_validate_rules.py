@@ -57,15 +57,23 @@ def test_acls_that_are_right() -> None:
         ({"ip": ["icmp"]}, 'port range "icmp": invalid first integer'),
         ({"app": {"https://x.y/cap": []}}, "capability name must have the form {domain}/{path}"),
         ({"app": {"noslash": []}}, "capability name must have the form {domain}/{path}"),
-        ({"app": {"tailscale.com/cap/ingress": []}}, "capability name must not be in the tailscale.com domain"),
-        ({"app": {"e.com/a": []}, "dst": ["autogroup:internet"]}, "cannot use app grants with autogroup:internet"),
-        ({"ip": ["*"], "dst": ["0.0.0.0/0"]},
-         'dst "0.0.0.0/0": to allow all IP addresses, use "*" or "autogroup:internet"'),
+        (
+            {"app": {"tailscale.com/cap/ingress": []}},
+            "capability name must not be in the tailscale.com domain",
+        ),
+        (
+            {"app": {"e.com/a": []}, "dst": ["autogroup:internet"]},
+            "cannot use app grants with autogroup:internet",
+        ),
+        (
+            {"ip": ["*"], "dst": ["0.0.0.0/0"]},
+            'dst "0.0.0.0/0": to allow all IP addresses, use "*" or "autogroup:internet"',
+        ),
         ({"ip": ["*"], "dst": ["10.0.0.0/8"], "via": ["a@b.c"]}, "via can only be a tag"),
         ({"ip": ["*"], "dst": ["10.0.0.0/8"], "via": ["tag:nope"]}, 'tag "tag:nope" not found'),
         ({"ip": ["*"], "dst": ["autogroup:self"]}, SELF),
     ],
-)  # fmt: skip
+)
 def test_grant_messages(rule: dict[str, Any], message: str) -> None:
     assert grant_problems(**rule) == [message]
 

@@ -34,12 +34,17 @@ def ssh_problems(**entry: Any) -> list[str]:
         ({"checkPeriod": "-1m"}, "checkPeriod -1m0s must be a positive duration"),
         ({"checkPeriod": "200h"}, "checkPeriod 200h0m0s is above the max (168h)"),
         ({"src": ["*"]}, '"*" not valid in ssh src'),
-        ({"dst": ["bob@example.com"]}, 'dst "bob@example.com": users in dst are only allowed from the same user'),
-        ({"src": ["tag:client"], "dst": ["autogroup:self"]},
-         "autogroup:self can only be used with users, groups, or supported autogroups"),
+        (
+            {"dst": ["bob@example.com"]},
+            'dst "bob@example.com": users in dst are only allowed from the same user',
+        ),
+        (
+            {"src": ["tag:client"], "dst": ["autogroup:self"]},
+            "autogroup:self can only be used with users, groups, or supported autogroups",
+        ),
         ({"recorder": ["tag:nope"]}, 'recorder: tag not found: "tag:nope"'),
     ],
-)  # fmt: skip
+)
 def test_messages(entry: dict[str, Any], message: str) -> None:
     assert ssh_problems(**entry) == [message]
 

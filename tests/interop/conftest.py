@@ -1,5 +1,6 @@
 """Fixtures of the real-client tests: one lab per module, and every log in the report of a failure."""
 
+import re
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Protocol
@@ -13,6 +14,10 @@ from tests.support.server_process import Server
 from tests.support.stock_client import StockClient
 
 _HERE = Path(__file__).parent
+# Whatever clients do, none of this may be in a server's log.
+_OUR_MISTAKE = re.compile(
+    r"^.*(Traceback \(most recent|was never (awaited|retrieved)|\[(error|critical) )", re.M
+)
 _COUNTS = pytest.StashKey[dict[str, int]]()
 _open_labs: list[Lab] = []
 
@@ -56,8 +61,12 @@ def lab(interop_ready: None) -> Iterator[Lab]:
         _open_labs.append(opened)
         try:
             yield opened
+            logs = {server.url: server.log_text() for server in opened.servers}
         finally:
             _open_labs.remove(opened)
+    for url, text in logs.items():
+        start = _OUR_MISTAKE.search(text)
+        assert start is None, f"the server {url} met an error of its own:\n{text[start.start() :][:3000]}"
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from tests.support.server_process import Server
 from tests.support.stock_client import StockClient
 from tests.support.waiting import eventually
 
-PAIRS = [(NEW, OLD), (OLD, NEW), (NEW, NEW)]
+PAIRS = [(NEW, OLD), (OLD, NEW), (NEW, NEW), (OLD, OLD)]
 ALWAYS_RELAY = {"TS_DEBUG_ALWAYS_USE_DERP": "1"}
 
 

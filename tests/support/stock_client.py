@@ -163,6 +163,11 @@ class StockClient:
             raise AssertionError(f"`tailscale up` on {self.name} was expected to fail, and succeeded")
         return done.stdout + done.stderr
 
+    def spawn_up(self) -> subprocess.Popen[str]:
+        """`tailscale up` without a key, in the background: it waits until somebody lets the machine in."""
+        arguments = self._up(None, (), self.name, False, 60)
+        return self.spawn(str(self.binaries.tailscale), f"--socket={self._socket}", *arguments)
+
     def logout(self) -> None:
         """`tailscale logout`."""
         self.tailscale("logout")

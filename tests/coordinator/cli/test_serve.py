@@ -1,4 +1,4 @@
-"""`serve` refuses a wrong configuration; what it does with a good one is in tests/coordinator/test_server.py."""
+"""`serve` refuses a wrong configuration; with a good one it is tested in tests/coordinator/test_server.py."""
 
 from __future__ import annotations
 
