@@ -52,8 +52,8 @@ class MapConfig:
 def staggered_dial_plan(ip: str) -> tuple[DialCandidate, ...]:
     """The server's own address several times, ever later.
 
-    A client whose connection attempt is refused otherwise sits out its whole 10 s dial time; with this plan it
-    is back with the first candidate after the server is up again. All have one priority: with falling
+    A client whose connection attempt is refused otherwise sits out its whole 10 s dial time; with this plan
+    it is back with the first candidate after the server is up again. All have one priority: with falling
     priorities 1.80.3 waits for every better candidate to fail first. Observed with 1.80.3 and 1.102.3.
     """
     delays = (0, 1, 2, 3, 4, 5, 7, 9)

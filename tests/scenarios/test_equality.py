@@ -1,8 +1,8 @@
 """Whatever happened, what a session was told adds up to what a fresh full map would say.
 
-A seeded model: random joins, departures, renames, key rotations, expiries, endpoint and presence changes, policy
-edits and slow readers. After every step each client's accumulated state is compared with a fresh map, and no
-client may ever have seen a key that it was not allowed at that time.
+A seeded model: random joins, departures, renames, key rotations, expiries, endpoint and presence changes,
+policy edits and slow readers. After every step each client's accumulated state is compared with a fresh map,
+and no client may ever have seen a key that it was not allowed at that time.
 """
 
 from __future__ import annotations
