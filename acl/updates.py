@@ -1,8 +1,8 @@
 """Nodes coming and going: the steps that keep an engine's state exact, and who is affected by each.
 
 Here: `load`, `add`, `remove` and `refresh_record`; the last three return the bit set of nodes whose answers
-may differ afterwards. Not here: what the answers are (`packet_filter`, `visibility`, `ssh`). Called by `engine`
-and `index`.
+may differ afterwards. Not here: what the answers are (`packet_filter`, `visibility`, `ssh`). Called by
+`engine` and `index`.
 
 Who is named, and why that is enough: a node's row says who sees it; every rule that lists its addresses as
 a source belongs to the filter of somebody in that row. Beyond the row there are only: receivers of SSH

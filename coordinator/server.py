@@ -23,7 +23,7 @@ from coordinator.control.h2_server import ControlServer
 from coordinator.control.map_handler import MapHandler
 from coordinator.control.register_handler import RegisterHandler
 from coordinator.control.router import Router
-from coordinator.listeners import inherited_sockets, listen, restart_in_place
+from coordinator.listeners import BACKLOG, inherited_sockets, listen, restart_in_place
 from coordinator.map_settings import map_config
 from coordinator.netmap.fragments import Fragments
 from coordinator.netmap.world import World
@@ -58,6 +58,7 @@ from coordinator.web.api.nodes import NodeRoutes
 from coordinator.web.api.policy import PolicyRoutes
 from coordinator.web.api.preauth_keys import PreAuthKeyRoutes
 from coordinator.web.api.users import UserRoutes
+from coordinator.web.deadline import KEEPALIVE_SECONDS, FirstRequestDeadline
 from coordinator.web.metrics_page import metrics_app
 from coordinator.web.middleware import add_headers, errors
 from coordinator.web.public import PublicPages
@@ -378,10 +379,19 @@ class Server:
         sock = listen(address, self._inherited.pop(name, None))
         # A copy stays here, so that stopping the site does not close the listener before a restart.
         self.sockets[name] = sock.dup()
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+        deadline = FirstRequestDeadline()
+        app.middlewares.insert(0, deadline.middleware())
+        runner = web.AppRunner(
+            app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS, keepalive_timeout=KEEPALIVE_SECONDS
+        )
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
-        await web.SockSite(runner, sock, ssl_context=tls, backlog=4096).start()
+        if runner.server is None:
+            raise InvalidError(f"the {name} listener has no application")
+        listener = await asyncio.get_running_loop().create_server(
+            deadline.factory(runner.server), sock=sock, ssl=tls, backlog=BACKLOG
+        )
+        stack.callback(listener.close)
 
     async def _serve_api(self, stack: AsyncExitStack, app: web.Application) -> None:
         path = self._settings.unix_socket

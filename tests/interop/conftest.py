@@ -15,9 +15,7 @@ from tests.support.stock_client import StockClient
 
 _HERE = Path(__file__).parent
 # Whatever clients do, none of this may be in a server's log.
-_OUR_MISTAKE = re.compile(
-    r"^.*(Traceback \(most recent|was never (awaited|retrieved)|\[(error|critical) )", re.M
-)
+_OUR_MISTAKE = re.compile(r"^.*(Traceback \(most recent|was never (awaited|retrieved))", re.M)
 _COUNTS = pytest.StashKey[dict[str, int]]()
 _open_labs: list[Lab] = []
 

@@ -51,7 +51,7 @@ def test_ping_and_tcp_when_told_to_relay(
     relayed: dict[tuple[str, int], StockClient], source: str, target: str
 ) -> None:
     a, b = relayed[source, 1], relayed[target, 2]
-    pong = a.ping(b.ipv4, count=1, until_direct=False)
+    pong = a.ping(b.ipv4, until_direct=False)
     assert pong.via == "DERP(lab)"
     with echo_server(b):
         tcp_echo(a, b.ipv4, size=4_000_000)
@@ -70,7 +70,7 @@ def test_ping_and_tcp_when_udp_is_blocked(
         wait_relay_chosen(client)
     a, b = pair
     a.wait_online(b.name)
-    pong = a.ping(b.ipv4, count=1, until_direct=False)
+    pong = a.ping(b.ipv4, until_direct=False)
     assert pong.via == "DERP(lab)"
     with echo_server(b):
         tcp_echo(a, b.ipv4)
