@@ -71,6 +71,8 @@ def next_message(world: World, state: SessionState) -> tuple[bytes | None, Sessi
     viewer = snapshot.records.get(state.index)
     if viewer is None or viewer.node.id != state.node_id:
         raise SessionLostError("the node is gone")
+    if state.seq >= world.structure_seq and viewer.self_seq <= state.seq:
+        return _volatile_message(world, state)
     difference, new_state = _compare(world, state, viewer)
     if not difference:
         return None, new_state
@@ -85,6 +87,43 @@ def next_message(world: World, state: SessionState) -> tuple[bytes | None, Sessi
         difference.ssh,
     )
     return world.fragments.deltas.get(key, lambda: _encode(world, viewer, difference)), new_state
+
+
+def _volatile_message(world: World, state: SessionState) -> tuple[bytes | None, SessionState]:
+    """The short way, and the usual one: only endpoints, relays, presence or host facts of peers changed."""
+    changed = world.log.since(state.seq)
+    if changed is None:
+        raise SessionLostError("the session is older than the change log")
+    new_state = replace(state, seq=world.snapshot.seq)
+    heard = changed & state.sent
+    if not heard:
+        return None, new_state
+    full, patches = _changed_peers(world, state, heard)
+    peers = _Peers([], full, patches, {index: state.views[index] for index in full if index in state.views})
+
+    def make() -> bytes:
+        return message(b"{" + b",".join(_peer_parts(world, peers)) + b"}")
+
+    if not full and not patches:
+        return None, new_state
+    if peers.views:
+        return make(), new_state
+    return world.fragments.deltas.get((tuple(full), tuple(patches)), make), new_state
+
+
+def _changed_peers(world: World, state: SessionState, heard: int) -> tuple[list[int], list[tuple[int, int]]]:
+    """Of peers the client has: those to be told whole, and the patches."""
+    full: list[int] = []
+    patches: list[tuple[int, int]] = []
+    for index in indices(heard):
+        record = world.snapshot.records[index]
+        if record.full_seq > state.seq:
+            full.append(index)
+        else:
+            mask = patch_mask(record, state.seq)
+            if mask:
+                patches.append((index, mask))
+    return full, patches
 
 
 def _compare(world: World, state: SessionState, viewer: NodeRecord) -> tuple[_Difference, SessionState]:
@@ -126,17 +165,11 @@ def _compare(world: World, state: SessionState, viewer: NodeRecord) -> tuple[_Di
 
 def _encode(world: World, viewer: NodeRecord, difference: _Difference) -> bytes:
     """The message as JSON, compressed and framed."""
-    fragments, records, peers = world.fragments, world.snapshot.records, difference.peers
+    fragments = world.fragments
     parts: list[bytes] = []
     if difference.self_view is not None:
         parts.append(b'"Node":' + self_json(world.config, viewer, difference.self_view))
-    if peers.removed:
-        parts.append(b'"PeersRemoved":[' + ",".join(map(str, peers.removed)).encode() + b"]")
-    if peers.full:
-        parts.append(b'"PeersChanged":[' + b",".join(_full(world, peers)) + b"]")
-    if peers.patches:
-        patches = [fragments.patch(records[index], mask) for index, mask in peers.patches]
-        parts.append(b'"PeersChangedPatch":[' + b",".join(patches) + b"]")
+    parts += _peer_parts(world, difference.peers)
     if difference.profiles:
         parts.append(b'"UserProfiles":' + fragments.profiles(world.snapshot, difference.profiles))
     if difference.rules is not None:
@@ -144,6 +177,19 @@ def _encode(world: World, viewer: NodeRecord, difference: _Difference) -> bytes:
     if difference.ssh is not None:
         parts.append(b'"SSHPolicy":' + fragments.ssh(difference.ssh))
     return message(b"{" + b",".join(parts) + b"}")
+
+
+def _peer_parts(world: World, peers: _Peers) -> list[bytes]:
+    parts: list[bytes] = []
+    if peers.removed:
+        parts.append(b'"PeersRemoved":[' + ",".join(map(str, peers.removed)).encode() + b"]")
+    if peers.full:
+        parts.append(b'"PeersChanged":[' + b",".join(_full(world, peers)) + b"]")
+    if peers.patches:
+        records = world.snapshot.records
+        patches = [world.fragments.patch(records[index], mask) for index, mask in peers.patches]
+        parts.append(b'"PeersChangedPatch":[' + b",".join(patches) + b"]")
+    return parts
 
 
 def _compare_peers(
@@ -162,17 +208,9 @@ def _compare_peers(
             gone &= ~bit
     removed += [records[index].node.id for index in indices(gone)]
 
-    full: list[int] = indices(visible & ~sent)
-    patches: list[tuple[int, int]] = []
     kept = visible & sent
-    for index in indices(kept & changed):
-        record = records[index]
-        if record.full_seq > state.seq:
-            full.append(index)
-        else:
-            mask = patch_mask(record, state.seq)
-            if mask:
-                patches.append((index, mask))
+    changed_full, patches = _changed_peers(world, state, kept & changed)
+    full = indices(visible & ~sent) + changed_full
     views = _compare_views(world, state, viewer, visible, kept, full)
     return _Peers(sorted(removed), sorted(full), patches, views)
 

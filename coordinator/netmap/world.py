@@ -18,14 +18,16 @@ from coordinator.tailnet.snapshot import NodeRecord, Snapshot
 class World:
     """The newest snapshot with what derives from it.
 
-    `special_seq` is the last `seq` at which routes or the policy changed, so that views which differ by
-    viewer may differ from what was told.
+    `structure_seq` is the last `seq` at which anything but volatile facts of nodes changed: who sees whom,
+    filters, users, the policy. `special_seq` is the last at which routes or the policy changed, so that views
+    which differ by viewer may differ from what was told.
     """
 
     snapshot: Snapshot
     policy: PolicyIndex
     log: ChangeLog
     fragments: Fragments
+    structure_seq: int = 0
     special_seq: int = 0
     config_seq: int = 0
 

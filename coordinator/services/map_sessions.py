@@ -91,6 +91,7 @@ class MapSessions:
         self._last_flush = 0.0
         self._leaving: dict[NodeID, asyncio.TimerHandle] = {}
         self._wheel: dict[int, list[Session]] = {}
+        self._wheel_position = 0
         self._task: asyncio.Task[None] | None = None
         tailnet.on_change(self.poke)
 
@@ -233,19 +234,21 @@ class MapSessions:
     # keepalives
 
     def _await_keepalive(self, session: Session, now: float) -> None:
-        due = int(now + KEEPALIVE_SECONDS + random.uniform(0, KEEPALIVE_JITTER))
+        # Never into a slot the wheel has passed: it would not come by again.
+        wait = KEEPALIVE_SECONDS + random.uniform(0, KEEPALIVE_JITTER)
+        due = max(int(now + wait), self._wheel_position + 1)
         self._wheel.setdefault(due, []).append(session)
 
     async def _turn_wheel(self) -> None:
         loop = asyncio.get_running_loop()
-        position = int(loop.time())
+        self._wheel_position = int(loop.time())
         while True:
             await asyncio.sleep(1)
             now = loop.time()
             beat: bytes | None = None
-            while position < int(now):
-                position += 1
-                for session in self._wheel.pop(position, ()):
+            while self._wheel_position < int(now):
+                self._wheel_position += 1
+                for session in self._wheel.pop(self._wheel_position, ()):
                     if session.stream.closed or self._sessions.get(session.state.index) is not session:
                         continue
                     if session.last_sent + KEEPALIVE_SECONDS <= now:

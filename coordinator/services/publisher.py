@@ -71,7 +71,7 @@ class Publisher:
         seq = old.seq + 1
         before = {index: world.default_view(record) for index, record in old.records.items()}
         affected = world.policy.replace_policy(policy)
-        world.special_seq = seq
+        world.structure_seq = world.special_seq = seq
         world.fragments.policy_changed()
         records = dict(old.records)
         changed = 0
@@ -91,7 +91,7 @@ class Publisher:
             associated_domains=self._associated_domains,
             auto_updates=self._auto_updates,
         )
-        self.world.special_seq = seq
+        self.world.structure_seq = self.world.special_seq = seq
         affected = self.world.policy.replace_facts(facts)
         # A profile may be shown to anyone: everybody compares.
         return affected | sum(1 << index for index in self.world.snapshot.records)
@@ -131,6 +131,7 @@ class Publisher:
         if index is None:
             return 0
         bit = 1 << index
+        self.world.structure_seq = draft.base.seq
         affected = self.world.policy.peers(node_id) | bit
         affected |= self.world.policy.remove(node_id)
         record = draft.forget(index)
@@ -145,6 +146,7 @@ class Publisher:
         seq = draft.base.seq
         old = draft.record(node.id)
         if old is None:
+            self.world.structure_seq = seq
             index = heappop(self._free) if self._free else self._grow()
             record = NodeRecord(
                 node=node,
@@ -176,11 +178,14 @@ class Publisher:
             == seq
         )
         draft.put(record, changed=heard and record.announced)
+        if record.announced != old.announced:
+            self.world.structure_seq = seq
         affected = 1 << record.index if record.self_seq == seq else 0
         facts = node_fact(node, record.index)
         if facts != node_fact(old.node, record.index):
             if node.approved_routes or old.node.approved_routes:
                 self.world.special_seq = seq
+            self.world.structure_seq = seq
             affected |= self.world.policy.upsert(facts)
         return affected
 
