@@ -409,7 +409,10 @@ class Server:
 
     async def _greet(self, config_path: Path | None) -> None:
         """First start: a user and a key. Always: what to do next."""
-        command = f"coordinator -c {config_path}" if config_path else "coordinator"
+        program = Path(sys.argv[0])
+        # As it was called; `python -m coordinator` leaves the path of a file nobody would type.
+        name = "coordinator" if program.name == "__main__.py" else str(program)
+        command = f"{name} -c {config_path}" if config_path else name
         login = f"tailscale up --login-server={self._settings.server_url}"
         if self._services.users.list():
             print(

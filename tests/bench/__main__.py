@@ -1,4 +1,4 @@
-"""`make bench`: join, fan-out, policy edit and reconnect, by number of clients and by policy.
+"""`make bench`: joins, endpoint changes, policy edits, reconnects, churn and idleness, by clients and policy.
 
     python -m tests.bench [--clients 50,100,200] [--policies all,tenth]
 
@@ -14,13 +14,17 @@ import os
 import platform
 import statistics
 import time
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from tests.bench.crowd import Crowd
 from tests.bench.process import MeasuredServer, servers
+from tests.support.fake_tailscaled import FakeTailscaled
 
 CHANGES = 20
 EDITS = 4
+VISITORS = 5
+IDLE_SECONDS = 20
 TAGS = 50
 
 
@@ -40,61 +44,116 @@ def policy(kind: str, variant: int = 0) -> dict[str, object]:
     return {"tagOwners": owners, "acls": acls}
 
 
-async def measure(server: MeasuredServer, kind: str, count: int) -> dict[str, float]:
-    """All phases against one fresh server."""
-    await server.start()
-    await server.cli("users", "create", "bench")
-    await server.set_policy(policy(kind))
-    if kind == "all":
-        keys = [await server.auth_key("--user", "1")]
-        expected = count - 1
-    else:
-        keys = [await server.auth_key("--tags", f"tag:t{number}") for number in range(TAGS)]
-        expected = 5 * count // TAGS - 1
-    crowd = Crowd(server.url, keys, count)
-    figures: dict[str, float] = {}
-    try:
-        before = server.usage().cpu
-        began = time.perf_counter()
-        await crowd.join()
-        await crowd.converged(expected)
-        figures["join: CPU ms a client"] = (server.usage().cpu - before) * 1000 / count
-        figures["join: s until all see all"] = time.perf_counter() - began
+@dataclass
+class Run:
+    """One server with its crowd, and the figures taken so far."""
 
+    server: MeasuredServer
+    kind: str
+    crowd: Crowd
+    expected: int
+    spare_key: str
+    figures: dict[str, float] = field(default_factory=dict)
+
+    def cpu(self) -> float:
+        """CPU milliseconds of the server so far."""
+        return self.server.usage().cpu * 1000
+
+    async def join(self) -> None:
+        """A storm of joins, until everyone sees everyone."""
+        before, began = self.cpu(), time.perf_counter()
+        await self.crowd.join()
+        await self.crowd.converged(self.expected)
+        self.figures["join: CPU ms a client"] = (self.cpu() - before) / len(self.crowd.members)
+        self.figures["join: s until all see all"] = time.perf_counter() - began
+
+    async def change(self) -> None:
+        """One endpoint changes, again and again."""
         await asyncio.sleep(1)
-        before, latencies = server.usage().cpu, list[float]()
+        before, latencies = self.cpu(), list[float]()
         for change in range(CHANGES):
-            latencies += await crowd.announce(change % count, f"198.51.100.7:{change + 1}")
-        figures["endpoint change: CPU ms"] = (server.usage().cpu - before) * 1000 / CHANGES
-        figures["endpoint change: µs a recipient"] = figures["endpoint change: CPU ms"] * 1000 / expected
-        figures["endpoint change: p50 ms"] = statistics.median(latencies) * 1000
-        figures["endpoint change: p99 ms"] = statistics.quantiles(latencies, n=100)[98] * 1000
+            number = change % len(self.crowd.members)
+            latencies += await self.crowd.announce(number, f"198.51.100.7:{change + 1}")
+        cost = (self.cpu() - before) / CHANGES
+        self.figures["endpoint change: CPU ms"] = cost
+        self.figures["endpoint change: CPU µs a recipient"] = cost * 1000 / self.expected
+        self.figures["endpoint change: p50 ms"] = statistics.median(latencies) * 1000
+        self.figures["endpoint change: p99 ms"] = statistics.quantiles(latencies, n=100)[98] * 1000
 
-        before, waits = server.usage().cpu, []
+    async def edit(self) -> None:
+        """The policy changes in a way that concerns everyone."""
+        before, waits = self.cpu(), []
         for edit in range(EDITS):
-            seen = [member.filters_seen for member in crowd.members]
+            seen = [member.filters_seen for member in self.crowd.members]
             began = time.perf_counter()
-            await server.set_policy(policy(kind, (edit + 1) % 2))
+            await self.server.set_policy(policy(self.kind, (edit + 1) % 2))
             async with asyncio.timeout(120):
                 while any(
-                    member.filters_seen == old for member, old in zip(crowd.members, seen, strict=True)
+                    member.filters_seen == old for member, old in zip(self.crowd.members, seen, strict=True)
                 ):
                     await asyncio.sleep(0.005)
             waits.append(time.perf_counter() - began)
-        figures["policy edit: CPU ms"] = (server.usage().cpu - before) * 1000 / EDITS
-        figures["policy edit: s until the last"] = max(waits)
+        self.figures["policy edit: CPU ms"] = (self.cpu() - before) / EDITS
+        self.figures["policy edit: s until the last client"] = max(waits)
 
-        await crowd.converged(expected)
-        before, began = server.usage().cpu, time.perf_counter()
-        await crowd.reconnect()
-        await crowd.converged(expected)
-        figures["reconnect: CPU ms a client"] = (server.usage().cpu - before) * 1000 / count
-        figures["reconnect: s until all see all"] = time.perf_counter() - began
-        figures["peak memory MiB"] = server.usage().peak
+    async def reconnect(self) -> None:
+        """Everyone comes back at once."""
+        await self.crowd.converged(self.expected)
+        before, began = self.cpu(), time.perf_counter()
+        await self.crowd.reconnect()
+        await self.crowd.converged(self.expected)
+        self.figures["reconnect: CPU ms a client"] = (self.cpu() - before) / len(self.crowd.members)
+        self.figures["reconnect: s until all see all"] = time.perf_counter() - began
+
+    async def churn(self) -> None:
+        """Ephemeral nodes join and log out while all others watch."""
+        await asyncio.sleep(1)
+        before = self.cpu()
+        for number in range(VISITORS):
+            visitor = FakeTailscaled(self.server.url, hostname=f"visitor{number}")
+            await visitor.connect()
+            await visitor.register(self.spare_key)
+            async with visitor.map_stream() as maps:
+                await anext(maps)
+                await visitor.lite_update(Endpoints=["192.0.2.9:1"])
+                await asyncio.sleep(0.5)
+            await visitor.register(Expiry="1970-01-01T00:02:03Z")
+            await visitor.close()
+            await asyncio.sleep(0.5)
+        self.figures["ephemeral join and leave: CPU ms"] = (self.cpu() - before) / VISITORS
+
+    async def idle(self) -> None:
+        """Nothing happens."""
+        before = self.cpu()
+        await asyncio.sleep(IDLE_SECONDS)
+        self.figures["idle: CPU s a minute"] = (self.cpu() - before) / 1000 * 60 / IDLE_SECONDS
+        self.figures["peak memory MiB"] = self.server.usage().peak
+        self.figures["streams lost"] = self.crowd.lost
+
+
+async def measure(server: MeasuredServer, kind: str, count: int) -> dict[str, float]:
+    """All phases against one fresh server."""
+    await server.start()
+    try:
+        await server.cli("users", "create", "bench")
+        await server.set_policy(policy(kind))
+        if kind == "all":
+            owners = [["--user", "1"]]
+            expected = count - 1
+        else:
+            owners = [["--tags", f"tag:t{number}"] for number in range(TAGS)]
+            expected = 5 * count // TAGS - 1
+        keys = [await server.auth_key(*owner) for owner in owners]
+        spare = await server.auth_key("--ephemeral", *owners[0])
+        run = Run(server, kind, Crowd(server.url, keys, count), expected, spare)
+        try:
+            for phase in (run.join, run.change, run.edit, run.reconnect, run.churn, run.idle):
+                await phase()
+        finally:
+            await run.crowd.close()
     finally:
-        await crowd.close()
         server.stop()
-    return figures
+    return run.figures
 
 
 def report(kind: str, count: int, results: dict[str, dict[str, float]]) -> None:

@@ -46,6 +46,7 @@ class Crowd:
 
     def __init__(self, url: str, keys: list[str], count: int) -> None:
         self.members = [Member(FakeTailscaled(url, hostname=f"n{number}")) for number in range(count)]
+        self.lost = 0
         self._keys = keys
         self._stack = AsyncExitStack()
         self._readers: list[asyncio.Task[None]] = []
@@ -108,10 +109,10 @@ class Crowd:
         async with asyncio.timeout(60):
             await member.full.wait()
 
-    @staticmethod
-    async def _read(member: Member, maps: AsyncIterator[dict[str, Any]]) -> None:
+    async def _read(self, member: Member, maps: AsyncIterator[dict[str, Any]]) -> None:
         async for message in maps:
             member.apply(message)
+        self.lost += 1
 
     async def _leave(self) -> None:
         for reader in self._readers:
