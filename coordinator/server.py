@@ -258,6 +258,7 @@ class Server:
             path=settings.policy_path,
             database_mode=settings.policy_in_database,
             stored=state.policy,
+            versions=store.policies,
         )
         policy.load()
         logins = PendingLogins(settings.server_url, _utc_now, secrets.token_hex)

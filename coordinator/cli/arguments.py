@@ -81,11 +81,12 @@ def prepare(arguments: list[str]) -> list[str]:
         else:
             rest.append(argument)
         position += 1
-    if CONTEXT.output and CONTEXT.output not in FORMATS:
-        wrong, CONTEXT.output = CONTEXT.output, ""
-        raise CommandError(f"unknown output format `{wrong}`: use {', '.join(FORMATS)}")
     if rest:
         rest[0] = _GROUPS.get(rest[0], rest[0])
         if len(rest) > 1:
             rest[1] = _VERBS.get(rest[0], {}).get(rest[1], rest[1])
+    allowed = (*FORMATS, "github") if rest[:2] == ["policy", "check"] else FORMATS
+    if CONTEXT.output and CONTEXT.output not in allowed:
+        wrong, CONTEXT.output = CONTEXT.output, ""
+        raise CommandError(f"unknown output format `{wrong}`: use {', '.join(allowed)}")
     return rest

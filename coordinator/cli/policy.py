@@ -1,18 +1,25 @@
-"""`policy`: who may reach whom."""
+"""`policy`: who may reach whom; kept in git or in the database, checked and reviewed before it counts."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from coordinator.cli import output
 from coordinator.cli.client import call
+from coordinator.cli.policy_problems import parse, read, report
 
 app = typer.Typer(no_args_is_help=True, help="Who may reach whom.")
 
+OPENS = 3
+"""Exit code of `policy diff` when the new policy opens anything; 0: it does not, 1: an error."""
+
 File = Annotated[Path | None, typer.Option("-f", "--file", help="The HuJSON file.")]
+Nodes = Annotated[Path | None, typer.Option("--nodes", help="A snapshot of users and nodes.")]
+Server = Annotated[bool, typer.Option("--server", help="Take users and nodes from the running server.")]
+Note = Annotated[str, typer.Option("--note", help="Why; kept in the history.")]
 
 
 @app.command("get")
@@ -23,53 +30,157 @@ def get() -> None:
 
 @app.command("set")
 def set_policy(
-    file: File = None, note: Annotated[str, typer.Option("--note", help="Why; kept in the history.")] = ""
+    file: File = None,
+    note: Note = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only check it against the server.")] = False,
 ) -> None:
     """Store a policy and put it in force (database mode)."""
-    text = _read(file)
-    _require_valid(file, text)
-    result = call("PUT", "/api/v1/policy", {"policy": text, "note": note})
-    output.emit(result, "Policy updated.")
+    text = read(file)
+    parse(file, text)
+    if dry_run:
+        output.emit(
+            call("POST", "/api/v1/policy/check", {"policy": text}), "Policy is valid; nothing was changed."
+        )
+        return
+    output.emit(call("PUT", "/api/v1/policy", {"policy": text, "note": note}), "Policy updated.")
+
+
+@app.command("history")
+def history() -> None:
+    """List the stored versions, newest first (database mode)."""
+    versions = call("GET", "/api/v1/policy/history")["versions"]
+    rows = [
+        [each["id"], output.moment(each["createdAt"]), each["author"], each["note"] or "-"]
+        for each in versions
+    ]
+    output.emit(versions, output.table(["Version", "Created", "By", "Why"], rows))
+
+
+@app.command("rollback")
+def rollback(version: int, note: Note = "") -> None:
+    """Put a former version in force again, as a new one (database mode)."""
+    result = call("POST", "/api/v1/policy/rollback", {"id": version, "note": note})
+    output.emit(result, f"Version {version} is in force again.")
 
 
 @app.command("check")
 def check(
     positional: Annotated[Path | None, typer.Argument(metavar="FILE")] = None, file: File = None
 ) -> None:
-    """Check a policy without a server; all problems, with their places."""
+    """Check a policy without a server: all problems, with their places. Also `-o github`."""
     path = file or positional
-    _require_valid(path, _read(path))
-    output.emit({"valid": True}, "Policy is valid")
+    parse(path, read(path))
+    output.emit({"valid": True, "problems": []}, "Policy is valid")
 
 
-def _read(path: Path | None) -> str:
-    if path is None:
-        output.fail("say which file: -f FILE")
+@app.command("test")
+def test(file: Path, nodes: Nodes = None, server: Server = False) -> None:
+    """Run the policy's own `tests` and `sshTests` against users and nodes."""
+    from acl import PolicyIndex
+    from coordinator.cli.policy_facts import load_tailnet
+
+    policy = parse(file, text := read(file))
+    tailnet = load_tailnet(nodes, server=server)
+    problems = PolicyIndex(policy, tailnet.facts, tailnet.nodes).check()
+    if problems:
+        report(file, text, problems)
+    count = len(policy.tests) + len(policy.ssh_tests)
+    output.emit({"valid": True, "tests": count}, f"{count} test(s) passed")
+
+
+@app.command("explain")
+def explain_access(
+    source: str,
+    destination: str,
+    file: File = None,
+    nodes: Nodes = None,
+) -> None:
+    """Say whether SRC may reach DST[:PORT[/PROTO]], and by which rule (default: of the running server)."""
+    from acl import PolicyIndex, explain
+    from acl.ports import PortError
+    from coordinator.cli.policy_facts import load_tailnet
+
+    text = read(file) if file else call("GET", "/api/v1/policy")["policy"]
+    policy = parse(file or Path("policy"), text)
+    tailnet = load_tailnet(nodes, server=nodes is None)
+    target, port, protocol = _destination(destination)
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        output.fail(f"cannot read {path}: {error}")
+        answer = explain(PolicyIndex(policy, tailnet.facts, tailnet.nodes), source, target, port, protocol)
+    except PortError as error:
+        output.fail(str(error))
+    value = {
+        "allowed": answer.allowed,
+        "rule": answer.rule,
+        "file": str(file) if file else "",
+        "line": answer.span.line if answer.span else None,
+        "source": answer.source,
+        "destination": answer.destination,
+        "reason": answer.reason,
+    }
+    place = f" at {file or 'the policy in force'}:{answer.span.line}" if answer.span else ""
+    output.emit(value, f"{'allowed' if answer.allowed else 'denied'}: {answer.reason}{place}")
+    if not answer.allowed:
+        raise typer.Exit(1)
 
 
-def _require_valid(path: Path | None, text: str) -> None:
-    from acl import PolicyError, parse_policy
+@app.command("diff")
+def diff(
+    old: Path,
+    new: Annotated[Path | None, typer.Argument(help="Left out: OLD is new, against the server.")] = None,
+    nodes: Nodes = None,
+    server: Server = False,
+) -> None:
+    """Say who gains and who loses access to what. Exit code 3 when anything opens."""
+    from acl import PolicyIndex
+    from acl.access import access_changes
+    from coordinator.cli.policy_facts import load_tailnet
 
-    try:
-        parse_policy(text)
-    except PolicyError as error:
-        lines = text.splitlines()
-        output.fail("\n".join(_show(str(path), lines, problem) for problem in error.problems))
-
-
-def _show(path: str, lines: list[str], problem: object) -> str:
-    """A problem with its place and the offending text underlined."""
-    span = getattr(problem, "span", None)
-    message, hint = getattr(problem, "message", ""), getattr(problem, "help", None)
-    if span is None:
-        shown = f"{path}: {message}"
+    if new is None:
+        before = parse(Path("policy in force"), call("GET", "/api/v1/policy")["policy"])
+        after = parse(old, read(old))
     else:
-        line = lines[span.line - 1] if span.line <= len(lines) else ""
-        width = span.end_column - span.column if span.end_line == span.line else len(line) - span.column + 1
-        marker = " " * (span.column - 1) + "^" * max(1, width)
-        shown = f"{path}:{span.line}:{span.column}: {message}\n  {line}\n  {marker}"
-    return f"{shown}\n  help: {hint}" if hint else shown
+        before, after = parse(old, read(old)), parse(new, read(new))
+    tailnet = load_tailnet(nodes, server=server or (new is None and nodes is None))
+    if not tailnet.nodes:
+        output.note("no nodes to compare for: give --nodes FILE or --server")
+    changes = access_changes(
+        PolicyIndex(before, tailnet.facts, tailnet.nodes),
+        PolicyIndex(after, tailnet.facts, tailnet.nodes),
+        tailnet.nodes,
+        tailnet.facts.users,
+        tailnet.advertised,
+    )
+    value: list[dict[str, Any]] = [
+        {"opens": each.opens, "source": each.source, "destination": each.destination, "what": each.what}
+        for each in changes
+    ]
+    output.emit(value, "\n".join(map(str, changes)) or "No difference in access.")
+    if any(change.opens for change in changes):
+        raise typer.Exit(OPENS)
+
+
+@app.command("snapshot")
+def snapshot() -> None:
+    """Print users and nodes of the running server, for `--nodes`; it holds no keys."""
+    import json
+
+    from coordinator.cli.policy_facts import server_snapshot
+
+    print(json.dumps(server_snapshot(), indent=2))
+
+
+def _destination(text: str) -> tuple[str, int, str]:
+    """`host`, `host:22` or `host:22/tcp`; IPv6 addresses with a port stand in brackets."""
+    host, slash, protocol = text.partition("/")
+    if host.startswith("["):
+        name, _, port = host[1:].partition("]")
+        port = port.removeprefix(":")
+    else:
+        name, _, port = host.rpartition(":") if host.count(":") == 1 else (host, "", "")
+        if host.startswith(("tag:", "group:", "autogroup:")) and not port.isdecimal():
+            name, port = host, ""
+        elif host.count(":") == 2 and host.rpartition(":")[2].isdecimal():
+            name, _, port = host.rpartition(":")
+    if port and (not port.isdecimal() or int(port) > 65535):
+        output.fail(f"`{text}` is not DST[:PORT[/PROTO]]")
+    return name, int(port) if port else 0, protocol if slash else ""

@@ -22,7 +22,7 @@ from coordinator.tailcfg.errors import WireError
 from coordinator.tailcfg.framing import frame, message
 from coordinator.tailcfg.hostinfo import merge, preferred_derp
 from coordinator.tailcfg.keys import is_zero, parse_disco_key, parse_node_key
-from coordinator.tailcfg.map_request import MapRequest, usable_endpoints
+from coordinator.tailcfg.map_request import MAX_VERSION, MapRequest, usable_endpoints
 from coordinator.tailnet.errors import CoordinatorError, NotFoundError
 from coordinator.tailnet.snapshot import NodeRecord
 
@@ -76,7 +76,7 @@ class MapHandler:
     async def _take_facts(self, record: NodeRecord, document: MapRequest) -> NodeRecord:
         """Take over what the client says of itself, where it differs."""
         node = record.node
-        facts: dict[str, object] = {"cap_version": document.version}
+        facts: dict[str, object] = {"cap_version": min(document.version, MAX_VERSION)}
         if document.disco_key:
             disco_key = parse_disco_key(document.disco_key)
             if not is_zero(disco_key):

@@ -6,6 +6,7 @@ A policy that does not load is refused with every problem it has; the one in for
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,6 +26,9 @@ log = structlog.get_logger(__name__)
 WATCH_INTERVAL = 0.1
 """Seconds between looks at the file's identity: one `stat`, so that an edit reaches clients within 300 ms."""
 
+MAX_HISTORY = 10_000
+"""How far back a rollback looks."""
+
 _Identity = tuple[int, int, int] | None
 
 
@@ -35,6 +39,8 @@ class PolicyService:
         tailnet: Where it takes effect.
         path: The watched file in file mode; None in database mode, or when everything is allowed.
         database_mode: Whether `set` works.
+        stored: The version in force, in database mode.
+        versions: Reads so many newest versions, newest first.
         associated_domains: E-mail domains the tailnet owns.
     """
 
@@ -45,12 +51,14 @@ class PolicyService:
         path: Path | None,
         database_mode: bool,
         stored: StoredPolicy | None,
+        versions: Callable[[int], Awaitable[list[StoredPolicy]]],
         associated_domains: tuple[str, ...] = (),
     ) -> None:
         self._tailnet = tailnet
         self._path = path
         self._database_mode = database_mode
         self._stored = stored
+        self._versions = versions
         self._associated_domains = associated_domains
         self._text = stored.text if stored else ""
         self._updated_at = stored.created_at if stored else None
@@ -95,6 +103,22 @@ class PolicyService:
     def check(self, text: str) -> None:
         """Check a policy against this tailnet; raises PolicyError with every problem."""
         self._checked(text)
+
+    async def history(self, limit: int = 50) -> list[StoredPolicy]:
+        """The newest versions, newest first; only database mode has any."""
+        return await self._versions(limit)
+
+    async def rollback(self, version: int, *, actor: Actor, note: str = "") -> StoredPolicy:
+        """Put a former version in force again, as a new version.
+
+        Raises:
+            NotFoundError: there is no such version.
+            PolicyError: it does not fit the tailnet any more; nothing has changed.
+        """
+        for stored in await self._versions(MAX_HISTORY):
+            if stored.id == version:
+                return await self.set(stored.text, actor=actor, note=note or f"rollback to {version}")
+        raise NotFoundError(f"there is no policy version {version}; `policy history` lists them")
 
     async def set(self, text: str, *, actor: Actor, note: str = "") -> StoredPolicy:
         """Store a policy and put it in force.

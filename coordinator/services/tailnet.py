@@ -22,7 +22,7 @@ from coordinator.tailnet.directory import Directory
 from coordinator.tailnet.errors import CoordinatorError, UnavailableError
 from coordinator.tailnet.nodes import Node, NodeID
 from coordinator.tailnet.snapshot import VOLATILE_FIELDS, NodeRecord, Snapshot
-from coordinator.tailnet.state import ChangeSet, TailnetState
+from coordinator.tailnet.state import ID_COUNTERS, ChangeSet, TailnetState
 from coordinator.telemetry.tasks import spawn
 
 T = TypeVar("T")
@@ -205,11 +205,16 @@ class Tailnet:
                 await self._store.commit(changes)
             except CoordinatorError as error:
                 log.error("commit failed", error=error.message)
-                directory.rollback(0)
-                directory.settle()
+                self._give_up(changes)
                 self._fail([waiting for waiting, _ in answers], error)
                 return
-            except BaseException:
+            except Exception:
+                log.exception("commit failed")
+                self._give_up(changes)
+                refusal = UnavailableError("the change could not be stored; see the server's log")
+                self._fail([waiting for waiting, _ in answers], refusal)
+                return
+            except asyncio.CancelledError:
                 directory.rollback(0)
                 directory.settle()
                 raise
@@ -218,6 +223,14 @@ class Tailnet:
         for waiting, answer in answers:
             if not waiting.future.done():
                 waiting.future.set_result(answer)
+
+    def _give_up(self, changes: ChangeSet) -> None:
+        """Undo a batch that was not stored. Its ids stay used: a commit whose answer got lost may be there."""
+        counters = {name: value for name, value in changes.counters.items() if name in ID_COUNTERS}
+        self._directory.rollback(0)
+        self._directory.settle()
+        for name, value in counters.items():
+            self._directory.set_counter(name, value)
 
     def _publish(self, changes: ChangeSet) -> None:
         self._take_volatile(changes)
@@ -268,6 +281,9 @@ class Tailnet:
                 await self._save_volatile()
             except CoordinatorError as error:
                 log.warning("volatile facts not saved, will try again", error=error.message)
+            except Exception:
+                # One value the database cannot take must not end the saving of all others for good.
+                log.exception("volatile facts not saved, will try again")
 
     async def _save_volatile(self) -> None:
         if not self._unsaved:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, event
+from sqlalchemy import URL, Connection, event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from coordinator.tailnet.errors import InvalidError
@@ -13,6 +13,8 @@ from coordinator.tailnet.errors import InvalidError
 BUSY_TIMEOUT_MS = 5000
 """How long SQLite waits for another process that holds the file, such as a backup."""
 SLOW_CONNECT_SECONDS = 10
+
+_READS_ONLY = "coordinator_reads_only"
 
 _SSL_WORDS = {"true": "require", "false": "disable", "": "disable"}
 _SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
@@ -62,19 +64,38 @@ def make_engine(url: URL, *, echo: bool = False, pool_size: int = 10) -> AsyncEn
             echo=echo,
             pool_size=pool_size,
             pool_pre_ping=True,
+            hide_parameters=True,
             connect_args={"timeout": SLOW_CONNECT_SECONDS},
         )
     wal = url.query.get("wal") != "off"
-    engine = create_async_engine(url.set(query={}), echo=echo)
+    engine = create_async_engine(url.set(query={}), echo=echo, hide_parameters=True)
 
     @event.listens_for(engine.sync_engine, "connect")
     def prepare(connection: Any, record: Any) -> None:
+        # The driver's own BEGIN comes only before the first INSERT, UPDATE or DELETE: DDL and reads would run
+        # outside of any transaction. `begin` below takes its place.
+        connection.isolation_level = None
         cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
         cursor.execute(f"PRAGMA journal_mode={'WAL' if wal else 'DELETE'}")
         # FULL: a commit has reached the disk when it returns, also in WAL mode.
         cursor.execute("PRAGMA synchronous=FULL")
         cursor.execute("PRAGMA foreign_keys=ON")
-        cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
         cursor.close()
 
+    @event.listens_for(engine.sync_engine, "begin")
+    def begin(connection: Connection) -> None:
+        # A writer takes the lock at once: one that first reads and then writes fails without waiting when
+        # another process wrote in between.
+        reads_only = connection.get_execution_options().get(_READS_ONLY, False)
+        connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")
+
     return engine
+
+
+def reading(engine: AsyncEngine) -> AsyncEngine:
+    """The same engine, for transactions that only read: all their statements see one moment."""
+    if engine.dialect.name == "sqlite":
+        return engine.execution_options(**{_READS_ONLY: True})
+    # The default level would give every statement a moment of its own.
+    return engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)

@@ -25,7 +25,9 @@ _LOCK = 7_209_411
 def script_directory() -> ScriptDirectory:
     """Where the migrations are, also in an installed package."""
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    location = str(Path(__file__).parent / "migrations")
+    # A single percent sign would start an interpolation.
+    config.set_main_option("script_location", location.replace("%", "%%"))
     return ScriptDirectory.from_config(config)
 
 

@@ -1,4 +1,7 @@
-"""Values to rows and back."""
+"""Values to rows and back.
+
+What a client says of itself must never keep a batch from being written: others wait for the same commit.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,9 @@ from coordinator.tailnet.nodes import Node
 from coordinator.tailnet.preauth_keys import PreAuthKey
 from coordinator.tailnet.state import AuditEntry, StoredPolicy
 from coordinator.tailnet.users import User
+
+_MAX_BIGINT = (1 << 63) - 1
+"""The largest number both databases hold."""
 
 
 def user_row(user: User) -> dict[str, Any]:
@@ -66,8 +72,8 @@ def volatile_row(node: Node) -> dict[str, Any]:
         "disco_key": node.disco_key,
         "hostinfo": json.dumps(dict(node.hostinfo), separators=(",", ":")),
         "endpoints": _list(node.endpoints),
-        "home_derp": node.home_derp,
-        "cap_version": node.cap_version,
+        "home_derp": _client_number(node.home_derp),
+        "cap_version": _client_number(node.cap_version),
         "last_seen": node.last_seen,
     }
 
@@ -81,7 +87,7 @@ def node_row(node: Node) -> dict[str, Any]:
         "network_lock_key": node.network_lock_key,
         "user_id": node.user_id,
         "tags": _list(node.tags),
-        "hostname": node.hostname,
+        "hostname": _client_text(node.hostname),
         "given_name": node.given_name,
         "given_name_fixed": node.given_name_fixed,
         "ipv4": None if node.ipv4 is None else str(node.ipv4),
@@ -139,6 +145,16 @@ def audit_from(row: Row[Any]) -> AuditEntry:
     """An audit entry from its row."""
     columns = dict(row._mapping)
     return AuditEntry(**{**columns, "details": json.loads(columns["details"])})
+
+
+def _client_number(value: int) -> int:
+    """A number a client sent, or 0 (not known) for one no column can hold; JSON has no limit of its own."""
+    return value if -_MAX_BIGINT <= value <= _MAX_BIGINT else 0
+
+
+def _client_text(value: str) -> str:
+    """A client's text with U+FFFD for NUL, which PostgreSQL refuses, and for halves of surrogate pairs."""
+    return value.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _list(values: tuple[str, ...]) -> str:

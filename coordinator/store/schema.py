@@ -1,8 +1,7 @@
 """The tables, for both databases.
 
 Ids are given by the caller and never reused, so no column counts by itself. Times are stored as UTC text
-(sortable, microseconds),
-addresses and lists as text: both databases then hold the same.
+(sortable, microseconds), addresses and lists as text: both databases then hold the same.
 """
 
 from __future__ import annotations
@@ -47,7 +46,8 @@ class Moment(TypeDecorator[datetime]):
             return None
         if value.tzinfo is None:
             raise ValueError("a time without zone must not reach the store")
-        return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f") + "Z"
+        # Not strftime: it writes a year before 1000 with fewer than four digits, which cannot be read back.
+        return value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
     def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:
         """Back to an aware time."""

@@ -1,8 +1,7 @@
 """The store: load everything at start, commit one batch at a time.
 
 Every commit is one transaction and one row in the change log, whose `seq` has no gaps: on PostgreSQL an
-advisory lock is held while it is
-taken, and a notification names it, so that other instances can follow.
+advisory lock is held while it is taken, and a notification names it, so that other instances can follow.
 """
 
 from __future__ import annotations
@@ -13,16 +12,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 from sqlalchemy import URL, Table, bindparam, delete, func, insert, select, text, update
-from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.dialects.postgresql import insert as postgres_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError, StatementError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from coordinator.store import rows, schema
-from coordinator.store.engine import make_engine
+from coordinator.store.engine import make_engine, reading
 from coordinator.store.migrate import migrate
-from coordinator.tailnet.errors import ConflictError, UnavailableError
+from coordinator.tailnet.errors import ConflictError, CoordinatorError, InvalidError, UnavailableError
 from coordinator.tailnet.nodes import Node
 from coordinator.tailnet.state import AuditEntry, ChangeSet, StoredPolicy, TailnetState
+from coordinator.tailnet.users import UserID
 
 CHANNEL = "coordinator_changes"
 _SEQ_LOCK = 7_209_412
@@ -35,6 +38,7 @@ class Store:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
+        self._reading = reading(engine)
 
     @classmethod
     async def open(cls, url: URL, *, echo: bool = False, pool_size: int = 10) -> Store:
@@ -61,12 +65,12 @@ class Store:
 
     async def ping(self) -> None:
         """Ask the database for a sign of life; UnavailableError if there is none."""
-        async with self._begin() as connection:
+        async with self._begin(self._reading) as connection:
             await connection.execute(select(1))
 
     async def load(self) -> TailnetState:
         """Everything, as of one moment."""
-        async with self._begin() as connection:
+        async with self._begin(self._reading) as connection:
             users = [rows.user_from(row) for row in await connection.execute(select(schema.users))]
             keys = [
                 rows.preauth_key_from(row) for row in await connection.execute(select(schema.preauth_keys))
@@ -91,11 +95,14 @@ class Store:
 
         Raises:
             ConflictError: a unique value is taken; nothing was written.
-            UnavailableError: the database does not answer; nothing was written.
+            InvalidError: a value has no place in a column; nothing was written.
+            UnavailableError: the database does not answer; nothing was written, unless the connection broke
+                after the database had taken the transaction and before it could say so.
         """
-        async with self._begin() as connection:
+        async with self._begin(self._engine) as connection:
             await _delete(connection, schema.nodes, changes.delete_nodes)
             await _delete(connection, schema.preauth_keys, changes.delete_preauth_keys)
+            await _free_user_names(connection, {*changes.put_users, *changes.delete_users})
             await _put(connection, schema.users, [rows.user_row(user) for user in changes.put_users.values()])
             await _put(
                 connection,
@@ -103,7 +110,11 @@ class Store:
                 [rows.preauth_key_row(key) for key in changes.put_preauth_keys.values()],
             )
             # Two nodes may exchange names: what is replaced goes first, so that no value is in the way.
-            await _put(connection, schema.nodes, [rows.node_row(node) for node in changes.put_nodes.values()])
+            await _delete(connection, schema.nodes, set(changes.put_nodes))
+            await _insert(
+                connection, schema.nodes, [rows.node_row(node) for node in changes.put_nodes.values()]
+            )
+            # Last, as a node or key that pointed at the user may just have been given to another.
             await _delete(connection, schema.users, changes.delete_users)
             await _insert(
                 connection, schema.policies, [rows.policy_row(each) for each in changes.put_policies]
@@ -113,11 +124,15 @@ class Store:
             return await _log(connection, changes)
 
     async def save_volatile(self, nodes: Sequence[Node]) -> None:
-        """Write the volatile columns; nodes without a row are ignored."""
+        """Write the volatile columns; nodes without a row are ignored.
+
+        Raises:
+            UnavailableError: the database does not answer; nothing was written.
+        """
         if not nodes:
             return
         statement = update(schema.nodes).where(schema.nodes.c.id == bindparam("node_id"))
-        async with self._begin() as connection:
+        async with self._begin(self._engine) as connection:
             await connection.execute(
                 statement, [{"node_id": node.id, **rows.volatile_row(node)} for node in nodes]
             )
@@ -125,7 +140,7 @@ class Store:
     async def policies(self, limit: int) -> list[StoredPolicy]:
         """The newest policy versions, newest first."""
         statement = select(schema.policies).order_by(schema.policies.c.id.desc()).limit(limit)
-        async with self._begin() as connection:
+        async with self._begin(self._reading) as connection:
             return [rows.policy_from(row) for row in await connection.execute(statement)]
 
     async def audit_entries(self, limit: int, before: int | None = None) -> list[AuditEntry]:
@@ -133,13 +148,13 @@ class Store:
         statement = select(schema.audit).order_by(schema.audit.c.id.desc()).limit(limit)
         if before is not None:
             statement = statement.where(schema.audit.c.id < before)
-        async with self._begin() as connection:
+        async with self._begin(self._reading) as connection:
             return [rows.audit_from(row) for row in await connection.execute(statement)]
 
     @asynccontextmanager
-    async def _begin(self) -> AsyncIterator[AsyncConnection]:
+    async def _begin(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         with _translated():
-            async with self._engine.begin() as connection:
+            async with engine.begin() as connection:
                 yield connection
 
 
@@ -150,12 +165,25 @@ class _translated:  # noqa: N801 - used like a keyword
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, IntegrityError):
-            raise ConflictError(
-                f"the database refused a duplicate or dangling value: {error.orig}"
-            ) from error
-        if isinstance(error, DBAPIError | SQLAlchemyError | OSError | TimeoutError):
-            raise UnavailableError(f"the database does not answer: {error}") from error
+        if isinstance(error, SQLAlchemyError | OSError | TimeoutError | OverflowError | UnicodeError):
+            raise _translation(error) from error
+
+
+def _translation(error: Exception) -> CoordinatorError:
+    """The error of ours that says the same; its message holds neither SQL nor the values of the statement."""
+    if isinstance(error, IntegrityError):
+        return ConflictError(f"the database refused a duplicate or dangling value: {error.orig}")
+    if not isinstance(error, StatementError):
+        # The SQLite driver lets numbers of more than 64 bits and unpaired surrogates through as they are.
+        if isinstance(error, OverflowError | UnicodeError):
+            return InvalidError(f"the database cannot hold a value: {type(error).__name__}")
+        return UnavailableError(f"the database does not answer: {error}")
+    # A StatementError that no driver raised comes from a column type. Of the PostgreSQL driver's errors only
+    # the class tells that a value was refused, and its message may quote the value.
+    by_driver = isinstance(error, DBAPIError)
+    if not by_driver or isinstance(getattr(error.orig, "__cause__", None), asyncpg.DataError):
+        return InvalidError("the database cannot hold a value: out of range, or not valid text")
+    return UnavailableError(f"the database does not answer: {error.orig}")
 
 
 async def _delete(connection: AsyncConnection, table: Table, ids: set[Any]) -> None:
@@ -170,25 +198,28 @@ async def _insert(connection: AsyncConnection, table: Table, values: list[dict[s
 
 
 async def _put(connection: AsyncConnection, table: Table, values: list[dict[str, Any]]) -> None:
-    """Insert or replace by id. Users and keys are updated in place, because other rows point at them."""
+    """Insert, or update in place by id: other rows point at users, so these cannot leave for a moment."""
     if not values:
         return
-    ids = [value["id"] for value in values]
-    found = await connection.execute(select(table.c.id).where(table.c.id.in_(ids)))
-    known = {row.id for row in found}
-    if table is schema.nodes:
-        await _delete(connection, table, known)
-        await _insert(connection, table, values)
-        return
-    await _insert(connection, table, [value for value in values if value["id"] not in known])
-    replaced = [value for value in values if value["id"] in known]
-    if replaced:
-        columns: dict[str, Any] = {name: bindparam(name) for name in replaced[0] if name != "id"}
-        statement = update(table).where(table.c.id == bindparam("row_id")).values(columns)
-        await connection.execute(
-            statement,
-            [{"row_id": value["id"], **{name: value[name] for name in columns}} for value in replaced],
+    columns = [name for name in values[0] if name != "id"]
+    # The two dialects spell it alike but share no class.
+    statement: Any = (postgres_insert if connection.dialect.name == "postgresql" else sqlite_insert)(table)
+    replaced = {name: statement.excluded[name] for name in columns}
+    await connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=replaced), values)
+
+
+async def _free_user_names(connection: AsyncConnection, ids: set[UserID]) -> None:
+    """Take the unique values from users about to change or leave, so that the batch may give them to others.
+
+    The stand-in is never seen outside of the transaction, and no user has it: names start with a letter.
+    """
+    if ids:
+        statement = (
+            update(schema.users)
+            .where(schema.users.c.id == bindparam("row_id"))
+            .values(name=bindparam("stand_in"), provider_identifier=None)
         )
+        await connection.execute(statement, [{"row_id": each, "stand_in": f"#{each}"} for each in ids])
 
 
 async def _put_counters(connection: AsyncConnection, counters: dict[str, int]) -> None:

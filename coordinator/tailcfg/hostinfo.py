@@ -26,6 +26,7 @@ PEER_FIELDS = (
 """What viewers get: the rest is private, volatile or useless to them, and would defeat shared encodings."""
 
 MAX_ROUTES = 4096
+MAX_REGION = 1 << 31
 
 
 def hostname(info: Hostinfo) -> str:
@@ -56,7 +57,7 @@ def preferred_derp(info: Hostinfo) -> int | None:
     if not isinstance(net_info, Mapping):
         return None
     region = net_info.get("PreferredDERP")
-    return region if isinstance(region, int) and region > 0 else None
+    return region if isinstance(region, int) and 0 < region <= MAX_REGION else None
 
 
 def peer_view(info: Hostinfo) -> dict[str, Any]:

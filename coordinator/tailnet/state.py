@@ -15,7 +15,8 @@ from coordinator.tailnet.nodes import Node, NodeID
 from coordinator.tailnet.preauth_keys import PreAuthKey
 from coordinator.tailnet.users import User, UserID
 
-COUNTERS = ("users", "nodes", "preauth_keys", "policies", "audit", "ipv4_offset", "ipv6_offset")
+ID_COUNTERS = ("users", "nodes", "preauth_keys", "policies", "audit")
+COUNTERS = (*ID_COUNTERS, "ipv4_offset", "ipv6_offset")
 """Names of the persistent counters. Ids are never given twice, not even after a deletion;
 `ipv4_offset`/`ipv6_offset` remember the last address given by sequential allocation."""
 

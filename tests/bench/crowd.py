@@ -30,7 +30,9 @@ class Member:
         if "Node" in message:
             self.node_id = message["Node"]["ID"]
         for name in ("Peers", "PeersChanged"):
-            self.peers.update(peer["ID"] for peer in message.get(name, ()))
+            for peer in message.get(name, ()):
+                self.peers.add(peer["ID"])
+                self.endpoints_of[peer["ID"]] = (peer.get("Endpoints", []), now)
         self.peers.difference_update(message.get("PeersRemoved", ()))
         for patch in message.get("PeersChangedPatch", ()):
             if "Endpoints" in patch:

@@ -9,6 +9,7 @@ import socket
 import tempfile
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -129,14 +130,13 @@ class Lab:
 
     def close(self) -> None:
         """End all processes and remove network and files. Safe to call twice."""
-        try:
-            for client in self.clients:
-                client.kill()
+        with ExitStack() as undo:
+            undo.callback(shutil.rmtree, self.folder, ignore_errors=True)
+            undo.callback(self._underlay.close)
             for server in self.servers:
-                server.stop()
-        finally:
-            self._underlay.close()
-            shutil.rmtree(self.folder, ignore_errors=True)
+                undo.callback(server.stop)
+            for client in self.clients:
+                undo.callback(client.kill)
 
     def _ports(self, address: str) -> Ports:
         if self._private_addresses:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -24,9 +25,10 @@ START_SECONDS = 30
 
 @dataclass(frozen=True)
 class Cluster:
-    """A running cluster on loopback."""
+    """A running cluster, on loopback and on a socket in `directory`."""
 
     port: int
+    directory: Path
     psql: str
 
     def create_database(self, name: str) -> None:
@@ -111,14 +113,22 @@ def running_cluster() -> Iterator[Cluster]:
         where = ["-D", str(data), "-h", "127.0.0.1", "-p", str(port), "-k", str(directory)]
         tuning = ["-c", "fsync=off", "-c", "full_page_writes=off", "-c", "max_connections=60"]
         command = [*prefix, binaries["postgres"], *where, *tuning]
-        server = subprocess.Popen(command, cwd=directory, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        log = directory / "server.log"
+        # A file, not a pipe: nobody reads while the tests run, and a full pipe would stop the server.
+        with log.open("wb") as output:
+            server = subprocess.Popen(command, cwd=directory, stdout=output, stderr=subprocess.STDOUT)
         try:
-            cluster = Cluster(port, binaries["psql"])
-            _wait_until_up(cluster, server)
+            cluster = Cluster(port, directory, binaries["psql"])
+            _wait_until_up(cluster, server, log)
             yield cluster
         finally:
-            server.terminate()
-            server.communicate(timeout=START_SECONDS)
+            # SIGINT ends sessions that a failed test left open; SIGTERM would wait for them.
+            server.send_signal(signal.SIGINT)
+            try:
+                server.wait(timeout=START_SECONDS)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                server.wait()
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 
@@ -136,16 +146,15 @@ def _as_unprivileged(directory: Path) -> list[str]:
     return ["setpriv", *ids, "--clear-groups"]
 
 
-def _wait_until_up(cluster: Cluster, server: subprocess.Popen[bytes]) -> None:
+def _wait_until_up(cluster: Cluster, server: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     while True:
         try:
             cluster.run("SELECT 1")
         except subprocess.CalledProcessError as error:
             if server.poll() is not None or time.monotonic() > deadline:
-                server.terminate()
-                log = (server.communicate()[1] or b"").decode()
-                raise AssertionError(f"PostgreSQL did not start: {error.stderr.decode()}\n{log}") from error
+                reason = f"{error.stderr.decode()}\n{log.read_text(errors='replace')}"
+                raise AssertionError(f"PostgreSQL did not start: {reason}") from error
             time.sleep(0.05)
         else:
             return

@@ -79,9 +79,9 @@ class Body:
         return list(value)
 
     def moment(self, name: str) -> datetime | None:
-        """An RFC 3339 time; None when absent."""
+        """An RFC 3339 time; None when absent, or when it is Go's zero time."""
         text = self.text(name)
-        return parse_moment(name, text) if text else None
+        return parse_moment(name, text) if text and not text.startswith("0001-01-01T") else None
 
 
 def parse_moment(name: str, text: str) -> datetime:

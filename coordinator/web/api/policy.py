@@ -7,6 +7,7 @@ from aiohttp import web
 from coordinator.services.policy import PolicyService
 from coordinator.tailcfg.codec import go_time
 from coordinator.tailnet.actors import Actor
+from coordinator.tailnet.errors import InvalidError
 from coordinator.web.api.body import Body
 
 
@@ -23,6 +24,8 @@ class PolicyRoutes:
             web.get("/api/v1/policy", self._get),
             web.put("/api/v1/policy", self._set),
             web.post("/api/v1/policy/check", self._check),
+            web.get("/api/v1/policy/history", self._history),
+            web.post("/api/v1/policy/rollback", self._rollback),
         ]
 
     async def _get(self, request: web.Request) -> web.Response:
@@ -39,3 +42,24 @@ class PolicyRoutes:
         body = await Body.read(request)
         self._policy.check(body.text("policy"))
         return web.json_response({})
+
+    async def _history(self, request: web.Request) -> web.Response:
+        versions = [
+            {
+                "id": str(stored.id),
+                "createdAt": go_time(stored.created_at),
+                "author": stored.author,
+                "note": stored.note,
+                "policy": stored.text,
+            }
+            for stored in await self._policy.history()
+        ]
+        return web.json_response({"versions": versions})
+
+    async def _rollback(self, request: web.Request) -> web.Response:
+        body = await Body.read(request)
+        version = body.number("id")
+        if version is None:
+            raise InvalidError("say which version: `id`")
+        stored = await self._policy.rollback(version, actor=self._actor, note=body.text("note"))
+        return web.json_response({"policy": stored.text, "updatedAt": go_time(stored.created_at)})

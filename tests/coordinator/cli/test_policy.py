@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.coordinator.cli.conftest import POLICY, CommandLine
+from tests.support.fake_tailscaled import FakeTailscaled
 
 
 async def test_get_prints_the_text_itself(cli: CommandLine) -> None:
@@ -33,3 +34,44 @@ async def test_set_needs_database_mode(cli: CommandLine, tmp_path: Path) -> None
     assert ":1:" in await cli.refused("policy", "set", "-f", str(path))
     assert "cannot read" in await cli.refused("policy", "set", "-f", str(tmp_path / "none"))
     assert "say which file" in await cli.refused("policy", "check")
+
+
+async def test_review_before_it_counts(cli: CommandLine, tmp_path: Path) -> None:
+    """test, explain and diff against a snapshot, and against the server."""
+    client = FakeTailscaled(cli.server.url, hostname="laptop")
+    other = FakeTailscaled(cli.server.url, hostname="web")
+    for each, user in ((client, "alice"), (other, "bobby")):
+        await each.connect()
+        await each.register(await cli.server.auth_key(user))
+        await each.close()
+    snapshot = tmp_path / "nodes.json"
+    snapshot.write_text(await cli.ok("policy", "snapshot"))
+    assert "nodekey" not in snapshot.read_text()
+    old, new = tmp_path / "old.hujson", tmp_path / "new.hujson"
+    rule = '{"action": "accept", "src": ["alice@"], "dst": ["bobby@:%s"], "proto": "tcp"}'
+    old.write_text(f'{{"acls": [{rule % 22}]}}')
+    test = '{"src": "alice@", "accept": ["bobby@:80"]}'
+    new.write_text(f'{{\n // wider\n "acls": [{rule % "22,80"}],\n "tests": [{test}]}}')
+    assert "1 test(s) passed" in await cli.ok("policy", "test", str(new), "--nodes", str(snapshot))
+    code, out, _ = await cli.run("policy", "diff", str(old), str(new), "--nodes", str(snapshot))
+    assert (code, out) == (3, "+ laptop -> web: tcp:80\n")
+    code, out, _ = await cli.run("policy", "diff", str(new), str(old), "--server")
+    assert (code, out) == (0, "- laptop -> web: tcp:80\n")
+    assert "No difference" in await cli.ok("policy", "diff", str(old), str(old), "--server")
+    code, out, _ = await cli.run("policy", "diff", str(old))
+    assert code == 0
+    assert "- web -> laptop: any:*" in out
+    shown = await cli.ok("policy", "explain", "laptop", "web:80", "-f", str(new))
+    assert shown.startswith("allowed: ")
+    assert "acls[0]" in shown
+    code, out, _ = await cli.run("policy", "explain", "web", "laptop:80/tcp", "-f", str(new))
+    assert (code, out[:8]) == (1, "denied: ")
+    assert "allowed" in await cli.ok("policy", "explain", "web", "100.64.0.1:80")
+
+
+async def test_a_failing_test_is_underlined(cli: CommandLine, tmp_path: Path) -> None:
+    path = tmp_path / "p.hujson"
+    path.write_text('{"acls": [],\n "tests": [{"src": "100.64.0.1", "accept": ["100.64.0.2:22"]}]}')
+    shown = await cli.refused("policy", "test", str(path))
+    assert f"{path}:2:" in shown
+    assert "^^^" in shown

@@ -11,7 +11,7 @@ from acl import PolicyError
 from coordinator.services.policy import PolicyService
 from coordinator.tailnet.actors import Actor
 from coordinator.tailnet.errors import InvalidError, NotFoundError
-from coordinator.tailnet.state import TailnetState
+from coordinator.tailnet.state import StoredPolicy, TailnetState
 from tests.support.builders import make_node, make_user
 from tests.support.tailnets import make_tailnet
 
@@ -19,6 +19,10 @@ ACTOR = Actor(kind="socket", name="test")
 ALL = '{"acls": [{"action": "accept", "src": ["*"], "dst": ["*:*"]}]}'
 NONE = '{"acls": []}'
 BROKEN = '{"acls": [{"action": "accept", "src": ["group:x"], "dst": ["*:*"]}'
+
+
+async def no_versions(limit: int) -> list[StoredPolicy]:
+    return []
 
 
 def two_nodes() -> TailnetState:
@@ -31,7 +35,7 @@ async def test_a_file_is_watched_and_a_broken_one_changes_nothing(tmp_path: Path
     path = tmp_path / "acls.hujson"
     path.write_text(ALL)
     tailnet, _, _ = make_tailnet(two_nodes(), policy=NONE)
-    service = PolicyService(tailnet, path=path, database_mode=False, stored=None)
+    service = PolicyService(tailnet, path=path, database_mode=False, stored=None, versions=no_versions)
     service.load()
     service.start()
     assert tailnet.world.policy.peers(1) == 0b10
@@ -55,7 +59,7 @@ async def test_a_file_is_watched_and_a_broken_one_changes_nothing(tmp_path: Path
 async def test_a_server_does_not_start_with_another_policy_than_the_one_written(tmp_path: Path) -> None:
     path = tmp_path / "acls.hujson"
     tailnet, _, _ = make_tailnet(two_nodes())
-    service = PolicyService(tailnet, path=path, database_mode=False, stored=None)
+    service = PolicyService(tailnet, path=path, database_mode=False, stored=None, versions=no_versions)
     with pytest.raises(InvalidError, match=r"acls\.hujson"):
         service.load()
     path.write_text(BROKEN)
@@ -66,7 +70,7 @@ async def test_a_server_does_not_start_with_another_policy_than_the_one_written(
 async def test_database_mode_keeps_every_version() -> None:
     tailnet, store, _ = make_tailnet(two_nodes())
     tailnet.start()
-    service = PolicyService(tailnet, path=None, database_mode=True, stored=None)
+    service = PolicyService(tailnet, path=None, database_mode=True, stored=None, versions=no_versions)
     service.load()
     with pytest.raises(NotFoundError):
         service.get()
@@ -78,7 +82,7 @@ async def test_database_mode_keeps_every_version() -> None:
         await service.set(BROKEN, actor=ACTOR)
     assert service.get()[0] == ALL
     assert [policy.text for commit in store.commits for policy in commit.put_policies] == [NONE, ALL]
-    again = PolicyService(tailnet, path=None, database_mode=True, stored=stored)
+    again = PolicyService(tailnet, path=None, database_mode=True, stored=stored, versions=no_versions)
     again.load()
     assert again.get()[0] == ALL
     await tailnet.close()
@@ -86,7 +90,7 @@ async def test_database_mode_keeps_every_version() -> None:
 
 async def test_the_policys_own_tests_are_run() -> None:
     tailnet, _, _ = make_tailnet(two_nodes())
-    service = PolicyService(tailnet, path=None, database_mode=True, stored=None)
+    service = PolicyService(tailnet, path=None, database_mode=True, stored=None, versions=no_versions)
     failing = '{"acls": [], "tests": [{"src": "100.64.0.1", "accept": ["100.64.0.2:22"]}]}'
     with pytest.raises(PolicyError, match="test"):
         service.check(failing)
@@ -94,6 +98,8 @@ async def test_the_policys_own_tests_are_run() -> None:
 
 async def test_file_mode_cannot_be_set(tmp_path: Path) -> None:
     tailnet, _, _ = make_tailnet()
-    service = PolicyService(tailnet, path=tmp_path / "x", database_mode=False, stored=None)
+    service = PolicyService(
+        tailnet, path=tmp_path / "x", database_mode=False, stored=None, versions=no_versions
+    )
     with pytest.raises(InvalidError, match=r"policy\.path"):
         await service.set(ALL, actor=ACTOR)

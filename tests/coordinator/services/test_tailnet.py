@@ -139,3 +139,21 @@ async def test_commands_after_the_end_are_refused() -> None:
     await tailnet.close()
     with pytest.raises(UnavailableError, match="shutting down"):
         await waiting
+
+
+async def test_the_writer_survives_what_nobody_foresaw(monkeypatch: pytest.MonkeyPatch) -> None:
+    tailnet, store, _ = make_tailnet()
+    tailnet.start()
+    commit = store.commit
+
+    async def broken(changes: object) -> int:
+        raise OverflowError("a driver's own idea")
+
+    monkeypatch.setattr(store, "commit", broken)
+    with pytest.raises(UnavailableError, match="could not be stored"):
+        await tailnet.execute(lambda directory: directory.next_id("users"))
+    monkeypatch.setattr(store, "commit", commit)
+    assert await tailnet.execute(lambda directory: directory.next_id("users")) == 2, (
+        "a lost commit may have happened"
+    )
+    await tailnet.close()

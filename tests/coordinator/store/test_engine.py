@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
+import uuid
+from pathlib import Path
 
-from coordinator.store.engine import postgres_url, sqlite_url
+import pytest
+from sqlalchemy import URL, text
+from sqlalchemy.exc import OperationalError
+
+from coordinator.store.engine import make_engine, postgres_url, reading, sqlite_url
 from coordinator.tailnet.errors import InvalidError
+from tests.support.postgres import USER, Cluster
 
 
 def test_a_password_may_hold_anything() -> None:
@@ -25,3 +31,73 @@ def test_a_wrong_ssl_word_is_named() -> None:
 
 def test_a_file_url() -> None:
     assert sqlite_url("/x/db.sqlite").database == "/x/db.sqlite"
+
+
+@pytest.mark.parametrize(("wal", "journal"), [(True, "wal"), (False, "delete")])
+async def test_sqlite_is_told_to_keep_what_it_commits(tmp_path: Path, wal: bool, journal: str) -> None:
+    engine = make_engine(sqlite_url(tmp_path / "db.sqlite", wal=wal))
+    try:
+        async with engine.begin() as connection:
+            pragmas = [
+                await connection.scalar(text(f"PRAGMA {name}"))
+                for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+            ]
+    finally:
+        await engine.dispose()
+    assert pragmas == [journal, 2, 1, 5000]
+
+
+async def test_ddl_is_rolled_back(url: URL) -> None:
+    engine = make_engine(url)
+    try:
+        with pytest.raises(RuntimeError):
+            async with engine.begin() as connection:
+                await connection.execute(text("CREATE TABLE half (id BIGINT)"))
+                raise RuntimeError("crash")
+        async with engine.begin() as connection:
+            await connection.execute(text("CREATE TABLE half (id BIGINT)"))
+    finally:
+        await engine.dispose()
+
+
+async def test_a_reader_waits_for_no_writer_and_sees_one_moment(url: URL) -> None:
+    engine = make_engine(url)
+    count = text("SELECT count(*) FROM things")
+    try:
+        async with engine.begin() as connection:
+            await connection.execute(text("CREATE TABLE things (id BIGINT)"))
+        async with reading(engine).begin() as reader:
+            assert await reader.scalar(count) == 0
+            async with engine.begin() as writer:
+                await writer.execute(text("INSERT INTO things VALUES (1)"))
+            assert await reader.scalar(count) == 0
+        async with reading(engine).begin() as reader:
+            assert await reader.scalar(count) == 1
+    finally:
+        await engine.dispose()
+
+
+async def test_a_sqlite_writer_holds_the_lock_from_its_first_moment(tmp_path: Path) -> None:
+    engine = make_engine(sqlite_url(tmp_path / "db.sqlite"))
+    try:
+        async with engine.connect() as other:
+            await other.execute(text("PRAGMA busy_timeout=0"))
+            await other.commit()
+            async with engine.begin():
+                with pytest.raises(OperationalError, match="locked"):
+                    await other.execute(text("SELECT 1"))
+    finally:
+        await engine.dispose()
+
+
+@pytest.mark.postgres
+async def test_postgresql_through_its_socket(cluster: Cluster) -> None:
+    name = f"t{uuid.uuid4().hex}"
+    cluster.create_database(name)
+    engine = make_engine(postgres_url(str(cluster.directory), cluster.port, name, USER))
+    try:
+        async with engine.begin() as connection:
+            assert await connection.scalar(text("SELECT inet_client_addr()")) is None
+    finally:
+        await engine.dispose()
+        cluster.drop_database(name)

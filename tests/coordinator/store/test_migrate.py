@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import sys
+
 import pytest
+from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, inspect, text
 
+from coordinator.store import migrate as migrate_module
 from coordinator.store.engine import make_engine
-from coordinator.store.migrate import migrate
+from coordinator.store.migrate import migrate, script_directory
 from coordinator.store.schema import metadata
 from coordinator.store.store import Store
 from coordinator.tailnet.errors import InvalidError
@@ -68,3 +74,48 @@ async def test_a_newer_database_is_refused(url: URL) -> None:
     await engine.dispose()
     with pytest.raises(InvalidError, match="newer release"):
         await Store.open(url)
+
+
+async def test_a_migration_that_fails_half_way_leaves_nothing(
+    url: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash() -> None:
+        raise RuntimeError("crash")
+
+    def crashing() -> ScriptDirectory:
+        scripts = script_directory()
+        script = scripts.get_revision("0001")
+        assert script is not None
+        monkeypatch.setattr(script.module, "_records", crash)
+        return scripts
+
+    engine = make_engine(url)
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(migrate_module, "script_directory", crashing)
+            with pytest.raises(RuntimeError, match="crash"):
+                await migrate(engine)
+        async with engine.begin() as connection:
+            assert await connection.run_sync(lambda inner: inspect(inner).get_table_names()) == []
+        await migrate(engine)
+    finally:
+        await engine.dispose()
+
+
+async def test_two_servers_may_start_on_one_empty_database(url: URL) -> None:
+    program = (
+        "import asyncio, sys\n"
+        "from sqlalchemy import make_url\n"
+        "from coordinator.store.store import Store\n"
+        "async def main():\n"
+        "    await (await Store.open(make_url(sys.argv[1]))).close()\n"
+        "asyncio.run(main())\n"
+    )
+    target = url.render_as_string(hide_password=False)
+    starts = [
+        await asyncio.create_subprocess_exec(
+            sys.executable, "-c", program, target, env={**os.environ, "PYTHONPATH": "."}
+        )
+        for _ in range(2)
+    ]
+    assert [await start.wait() for start in starts] == [0, 0]

@@ -35,3 +35,20 @@ async def test_database_mode_keeps_text_and_comments(tmp_path: Path) -> None:
         assert (await server.call("GET", "/api/v1/policy"))["policy"] == text
     async with running_server(tmp_path, more="policy: {mode: database}") as server:
         assert (await server.call("GET", "/api/v1/policy"))["policy"] == text
+
+
+async def test_history_and_rollback(tmp_path: Path) -> None:
+    async with running_server(tmp_path, more="policy: {mode: database}") as server:
+        for text, note in (('{"acls": []}', "close"), (POLICY, "open")):
+            await server.call("PUT", "/api/v1/policy", json={"policy": text, "note": note})
+        await server.call("POST", "/api/v1/policy/rollback", json={"id": 1})
+        versions = (await server.call("GET", "/api/v1/policy/history"))["versions"]
+        assert [(each["id"], each["note"]) for each in versions] == [  # type: ignore[attr-defined]
+            ("3", "rollback to 1"),
+            ("2", "open"),
+            ("1", "close"),
+        ]
+        assert versions[0]["author"] == "socket:local"  # type: ignore[index]
+        assert (await server.call("GET", "/api/v1/policy"))["policy"] == '{"acls": []}'
+        async with server.api() as api, api.post("/api/v1/policy/rollback", json={"id": 9}) as response:
+            assert response.status == 404

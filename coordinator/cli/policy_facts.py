@@ -1,0 +1,96 @@
+"""The tailnet a policy is held against: from the running server, or from a snapshot file.
+
+A snapshot is what `coordinator policy snapshot` prints: `{"users": […], "nodes": […]}` in the API's shapes.
+It holds no keys, so it can live beside the policy in git.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from pathlib import Path
+from typing import Any
+
+from acl import NodeFact, TailnetFacts, UserFact
+from coordinator.cli.client import call
+from coordinator.cli.output import CommandError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tailnet:
+    """Nodes and users as the policy engine takes them, and what each node (by id) advertises."""
+
+    facts: TailnetFacts
+    nodes: list[NodeFact] = field(default_factory=list)
+    advertised: dict[int, list[str]] = field(default_factory=dict)
+
+
+def server_snapshot() -> dict[str, Any]:
+    """Users and nodes of the running server, without their keys."""
+    users = call("GET", "/api/v1/user")["users"]
+    nodes = call("GET", "/api/v1/node")["nodes"]
+    kept = ("id", "givenName", "tags", "ipAddresses", "approvedRoutes", "availableRoutes", "user")
+    return {"users": users, "nodes": [{name: node[name] for name in kept} for node in nodes]}
+
+
+def load_tailnet(nodes: Path | None, *, server: bool) -> Tailnet:
+    """From a snapshot file, from the server, or an empty tailnet.
+
+    Raises:
+        CommandError: the file is no snapshot, or the server is away.
+    """
+    if server:
+        return _tailnet(server_snapshot(), "the server")
+    if nodes is None:
+        return Tailnet(facts=TailnetFacts())
+    try:
+        document = json.loads(nodes.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CommandError(f"cannot read {nodes}: {error}") from error
+    return _tailnet(document, str(nodes))
+
+
+def _tailnet(document: Any, source: str) -> Tailnet:
+    if isinstance(document, list):
+        # What `nodes list -o json` prints: the owners are inside.
+        document = {"users": _owners(document), "nodes": document}
+    try:
+        users = [_user(user) for user in document["users"]]
+        nodes = [_node(number, node) for number, node in enumerate(document["nodes"])]
+        advertised = {int(node["id"]): list(node.get("availableRoutes", ())) for node in document["nodes"]}
+    except (KeyError, TypeError, ValueError) as error:
+        raise CommandError(
+            f"{source} is no snapshot: {error!r}; make one with `coordinator policy snapshot`"
+        ) from error
+    domains = tuple(sorted({user.login.rpartition("@")[2] for user in users if "@" in user.login}))
+    return Tailnet(
+        facts=TailnetFacts(users=users, associated_domains=domains), nodes=nodes, advertised=advertised
+    )
+
+
+def _owners(nodes: list[Any]) -> list[Any]:
+    users = [node["user"] for node in nodes if isinstance(node, dict) and isinstance(node.get("user"), dict)]
+    return list({user.get("id"): user for user in users}.values())
+
+
+def _user(user: Mapping[str, Any]) -> UserFact:
+    name, email = str(user["name"]), str(user.get("email") or "")
+    return UserFact(id=int(user["id"]), login=email or name, name=name, email=email)
+
+
+def _node(index: int, node: Mapping[str, Any]) -> NodeFact:
+    addresses = [ip_address(text) for text in node["ipAddresses"]]
+    owner = node.get("user")
+    return NodeFact(
+        id=int(node["id"]),
+        index=index,
+        name=str(node["givenName"]),
+        user_id=int(owner["id"]) if owner else None,
+        tags=tuple(node.get("tags", ())),
+        ipv4=next((address for address in addresses if isinstance(address, IPv4Address)), None),
+        ipv6=next((address for address in addresses if isinstance(address, IPv6Address)), None),
+        approved_routes=tuple(node.get("approvedRoutes", ())),
+        created_order=int(node["id"]),
+    )
