@@ -225,7 +225,7 @@ class Tailnet:
                 waiting.future.set_result(answer)
 
     def _give_up(self, changes: ChangeSet) -> None:
-        """Undo a batch that was not stored. Its ids stay used: a commit whose answer got lost may be there."""
+        """Undo a batch that was not stored; its ids stay used, a commit whose answer got lost may exist."""
         counters = {name: value for name, value in changes.counters.items() if name in ID_COUNTERS}
         self._directory.rollback(0)
         self._directory.settle()
