@@ -73,6 +73,34 @@ def check(
     output.emit({"valid": True, "problems": []}, "Policy is valid")
 
 
+@app.command("fmt")
+def fmt(
+    files: list[Path],
+    check_only: Annotated[
+        bool, typer.Option("--check", help="Change nothing; exit code 1 if a file would.")
+    ] = False,
+) -> None:
+    """Rewrite policies in canonical HuJSON; comments are kept."""
+    from acl import PolicyError
+    from acl.formatting import format_policy
+
+    untidy = []
+    for file in files:
+        text = read(file)
+        try:
+            formatted = format_policy(text)
+        except PolicyError as error:
+            report(file, text, error.problems)
+        if formatted != text:
+            untidy.append(str(file))
+            if not check_only:
+                file.write_text(formatted, encoding="utf-8")
+    verb = "would be reformatted" if check_only else "reformatted"
+    output.emit({"files": untidy}, "\n".join(f"{name}: {verb}" for name in untidy) or "Nothing to do.")
+    if untidy and check_only:
+        raise typer.Exit(1)
+
+
 @app.command("test")
 def test(file: Path, nodes: Nodes = None, server: Server = False) -> None:
     """Run the policy's own `tests` and `sshTests` against users and nodes."""

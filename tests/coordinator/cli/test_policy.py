@@ -75,3 +75,16 @@ async def test_a_failing_test_is_underlined(cli: CommandLine, tmp_path: Path) ->
     shown = await cli.refused("policy", "test", str(path))
     assert f"{path}:2:" in shown
     assert "^^^" in shown
+
+
+async def test_formatting(cli: CommandLine, tmp_path: Path) -> None:
+    path = tmp_path / "p.hujson"
+    path.write_text('{"acls":[ ] // none\n}')
+    code, out, _ = await cli.run("policy", "fmt", "--check", str(path))
+    assert code == 1
+    assert "would be reformatted" in out
+    await cli.ok("policy", "fmt", str(path))
+    assert path.read_text() == '{\n  "acls": [], // none\n}\n'
+    assert "Nothing to do" in await cli.ok("policy", "fmt", "--check", str(path))
+    path.write_text('{"acls": ')
+    assert "p.hujson:1:" in await cli.refused("policy", "fmt", str(path))
