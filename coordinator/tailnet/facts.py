@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from acl import NodeFact, TailnetFacts, UserFact
+from coordinator.tailcfg.hostinfo import routable_ips
 from coordinator.tailnet.nodes import Node
 from coordinator.tailnet.users import User
 
@@ -16,7 +17,14 @@ _POSTURE_FIELDS = {
 
 
 def node_fact(node: Node, index: int) -> NodeFact:
-    """What the policy may depend on; equal facts mean that the policy's answers are unchanged."""
+    """What the policy may depend on; equal facts mean that the policy's answers are unchanged.
+
+    A route counts while it is both approved and advertised.
+    """
+    routes: tuple[str, ...] = ()
+    if node.approved_routes:
+        advertised = routable_ips(node.hostinfo)
+        routes = tuple(route for route in node.approved_routes if route in advertised)
     return NodeFact(
         id=node.id,
         index=index,
@@ -25,10 +33,10 @@ def node_fact(node: Node, index: int) -> NodeFact:
         tags=node.tags,
         ipv4=node.ipv4,
         ipv6=node.ipv6,
-        approved_routes=node.approved_routes,
+        approved_routes=routes,
         created_order=node.id,
         # Only a router's presence matters (who is primary), so nobody else's costs a recomputation.
-        online=node.online if node.approved_routes else True,
+        online=node.online if routes else True,
         attributes=_posture(node),
     )
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.support.fake_tailscaled import FakeTailscaled
+from tests.support.fake_tailscaled import FakeTailscaled, StreamEndedError
 
 
 @dataclass
@@ -50,7 +48,6 @@ class Crowd:
         self.members = [Member(FakeTailscaled(url, hostname=f"n{number}")) for number in range(count)]
         self.lost = 0
         self._keys = keys
-        self._stack = AsyncExitStack()
         self._readers: list[asyncio.Task[None]] = []
 
     async def join(self, concurrency: int = 32) -> None:
@@ -106,21 +103,26 @@ class Crowd:
         await self._open(member)
 
     async def _open(self, member: Member) -> None:
-        maps = await self._stack.enter_async_context(member.client.map_stream())
-        self._readers.append(asyncio.create_task(self._read(member, maps)))
+        self._readers.append(asyncio.create_task(self._read(member)))
         async with asyncio.timeout(60):
             await member.full.wait()
 
-    async def _read(self, member: Member, maps: AsyncIterator[dict[str, Any]]) -> None:
-        async for message in maps:
-            member.apply(message)
-        self.lost += 1
+    async def _read(self, member: Member) -> None:
+        """Like a real client: a stream that the server ends is opened again, after a moment."""
+        while True:
+            try:
+                await member.client.connect()
+                async with member.client.map_stream() as maps:
+                    async for message in maps:
+                        member.apply(message)
+            except (ConnectionError, OSError, StreamEndedError):
+                await asyncio.sleep(0.05)
+            self.lost += 1
+            member.peers.clear()
 
     async def _leave(self) -> None:
         for reader in self._readers:
             reader.cancel()
         await asyncio.gather(*self._readers, return_exceptions=True)
         self._readers.clear()
-        await self._stack.aclose()
-        self._stack = AsyncExitStack()
         await asyncio.gather(*(member.client.close() for member in self.members))

@@ -105,7 +105,9 @@ class World:
         elif choice == 2:
             node = replace(node, online=not node.online, last_seen=self.now)
         elif choice == 3:
-            node = replace(node, hostinfo={**node.hostinfo, "OS": self.random.choice(["linux", "windows"])})
+            routes = self.random.choice([[], ["10.1.0.0/16"], ["0.0.0.0/0", "::/0"]])
+            system = self.random.choice(["linux", "windows"])
+            node = replace(node, hostinfo={**node.hostinfo, "OS": system, "RoutableIPs": routes})
         else:
             node = replace(node, disco_key=disco_key(self.random.randrange(1000, 2000)))
         return self.publisher.update([node])
@@ -122,7 +124,9 @@ class World:
         elif choice == 2:
             node = replace(node, tags=("tag:y",), user_id=None)
         elif choice == 3:
-            node = replace(node, approved_routes=self.random.choice([(), ("10.1.0.0/16",)]))
+            routes = self.random.choice([(), ("10.1.0.0/16",)])
+            hostinfo = {**node.hostinfo, "RoutableIPs": list(routes)}
+            node = replace(node, approved_routes=routes, hostinfo=hostinfo)
         else:
             node = replace(node, expiry=self.random.choice([None, self.now + timedelta(hours=1)]))
         return self.publisher.apply(ChangeSet(put_nodes={node.id: node}))

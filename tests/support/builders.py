@@ -60,6 +60,8 @@ def make_node(number: int = 1, **changes: Any) -> Node:
         "hostinfo": {"Hostname": f"node{number}", "OS": "linux"},
         "cap_version": 142,
     }
+    if changes.get("approved_routes") and "hostinfo" not in changes:
+        values["hostinfo"]["RoutableIPs"] = list(changes["approved_routes"])
     if changes.get("tags"):
         values["user_id"] = None
     return Node(**values | changes)

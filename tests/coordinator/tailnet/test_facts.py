@@ -31,3 +31,10 @@ def test_posture_attributes_come_from_hostinfo() -> None:
 def test_users_are_known_by_their_login() -> None:
     (user,) = tailnet_facts([make_user(1, name="a", email="a@b.c")], domain="d").users
     assert (user.login, user.name) == ("a@b.c", "a")
+
+
+def test_a_route_counts_while_it_is_approved_and_advertised() -> None:
+    node = make_node(1, approved_routes=("10.0.0.0/8",))
+    assert node_fact(node, 0).approved_routes == ("10.0.0.0/8",)
+    assert node_fact(replace(node, hostinfo={}), 0).approved_routes == ()
+    assert node_fact(make_node(1, hostinfo={"RoutableIPs": ["10.0.0.0/8"]}), 0).approved_routes == ()
