@@ -77,6 +77,7 @@ interop: dev ## the real-client tests alone (root)
 	$(PYTEST) -n $(JOBS) --dist loadfile -m interop tests/interop
 
 bench: dev ## what the server costs; beside headscale with PEER_HEADSCALE=/path/to/headscale
+	$(BIN)/python -m tests.bench.policy
 	$(BIN)/python -m tests.bench $(BENCH)
 
 clean: ## remove .venv, caches and build output; keeps var/

@@ -146,7 +146,7 @@ def explain_access(
         "reason": answer.reason,
     }
     place = f" at {file or 'the policy in force'}:{answer.span.line}" if answer.span else ""
-    output.emit(value, f"{'allowed' if answer.allowed else 'denied'}: {answer.reason}{place}")
+    output.emit(value, f"{'' if answer.allowed else 'denied: '}{answer.reason}{place}")
     if not answer.allowed:
         raise typer.Exit(1)
 

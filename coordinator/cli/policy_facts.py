@@ -31,7 +31,16 @@ def server_snapshot() -> dict[str, Any]:
     """Users and nodes of the running server, without their keys."""
     users = call("GET", "/api/v1/user")["users"]
     nodes = call("GET", "/api/v1/node")["nodes"]
-    kept = ("id", "givenName", "tags", "ipAddresses", "approvedRoutes", "availableRoutes", "user")
+    kept = (
+        "id",
+        "givenName",
+        "tags",
+        "ipAddresses",
+        "approvedRoutes",
+        "availableRoutes",
+        "user",
+        "attributes",
+    )
     return {"users": users, "nodes": [{name: node[name] for name in kept} for node in nodes]}
 
 
@@ -93,4 +102,5 @@ def _node(index: int, node: Mapping[str, Any]) -> NodeFact:
         ipv6=next((address for address in addresses if isinstance(address, IPv6Address)), None),
         approved_routes=tuple(node.get("approvedRoutes", ())),
         created_order=int(node["id"]),
+        attributes=dict(node.get("attributes") or {}),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from acl import NodeFact, TailnetFacts, UserFact
-from coordinator.tailcfg.hostinfo import routable_ips
+from coordinator.tailcfg.hostinfo import Hostinfo, routable_ips
 from coordinator.tailnet.nodes import Node
 from coordinator.tailnet.users import User
 
@@ -37,14 +37,15 @@ def node_fact(node: Node, index: int) -> NodeFact:
         created_order=node.id,
         # Only a router's presence matters (who is primary), so nobody else's costs a recomputation.
         online=node.online if routes else True,
-        attributes=_posture(node),
+        attributes=posture_attributes(node.hostinfo),
     )
 
 
-def _posture(node: Node) -> dict[str, str | int | float | bool]:
+def posture_attributes(hostinfo: Hostinfo) -> dict[str, str | int | float | bool]:
+    """The built-in posture attributes a Hostinfo tells of."""
     attributes: dict[str, str | int | float | bool] = {}
     for name, key in _POSTURE_FIELDS.items():
-        value = node.hostinfo.get(key)
+        value = hostinfo.get(key)
         if isinstance(value, str) and value:
             attributes[name] = value
     version = attributes.get("node:tsVersion")
