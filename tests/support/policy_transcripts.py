@@ -18,8 +18,8 @@ _INTRODUCTION = """\
 <!-- Made by `python -m tests.support.policy_transcripts`; a test compares. -->
 
 Every command below was run on `config/acls.hujson` and `config/nodes.json` (made with
-`coordinator policy snapshot`), or on the same file with the change shown. Nothing here needs a server; `--server`
-takes users and nodes from a running one.
+`coordinator policy snapshot`), or on the same file with the change shown. Nothing here needs a server;
+`--server` takes users and nodes from a running one.
 """
 
 
