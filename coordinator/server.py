@@ -483,6 +483,7 @@ async def _measure_lag(tailnet: Tailnet) -> None:
         due = loop.time() + LAG_INTERVAL
         await asyncio.sleep(LAG_INTERVAL)
         METRICS.loop_lag_seconds.observe(max(0.0, loop.time() - due))
+        METRICS.waiting_commands.set(tailnet.waiting)
         records = tailnet.snapshot.records.values()
         online = sum(record.node.online for record in records)
         METRICS.nodes.labels(presence="online").set(online)

@@ -34,6 +34,9 @@ class Metrics:
             buckets=_SECONDS,
             registry=self.registry,
         )
+        self.waiting_commands = Gauge(
+            "coordinator_waiting_commands", "Commands in the writer's queue.", registry=self.registry
+        )
         self.nodes = Gauge("coordinator_nodes", "Nodes, by presence.", ["presence"], registry=self.registry)
 
     def render(self) -> bytes:

@@ -13,6 +13,7 @@ def test_each_metric_can_be_driven_above_zero() -> None:
     metrics.fanout_seconds.observe(0.01)
     metrics.registrations.labels(outcome="confirm").inc()
     metrics.loop_lag_seconds.observe(0.02)
+    metrics.waiting_commands.set(4)
     metrics.nodes.labels(presence="online").set(2)
     text = metrics.render().decode()
     for name in (
@@ -23,5 +24,6 @@ def test_each_metric_can_be_driven_above_zero() -> None:
         'registrations_total{outcome="confirm"} 1.0',
         "loop_lag_seconds_count 1.0",
         'nodes{presence="online"} 2.0',
+        "waiting_commands 4.0",
     ):
         assert f"coordinator_{name}" in text
