@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -48,7 +49,8 @@ def call(method: str, path: str, body: Any = None, query: dict[str, str] | None 
     while True:
         try:
             return _once(socket_path, timeout, method, path, payload)
-        except (FileNotFoundError, ConnectionRefusedError) as error:
+        except (FileNotFoundError, ConnectionRefusedError, BlockingIOError) as error:
+            # The last one: the socket's queue is full, nothing was sent yet.
             if time.monotonic() + wait > deadline:
                 raise CommandError(
                     f"no server is listening on {socket_path} ({error.strerror}); "
@@ -78,7 +80,8 @@ def _once(socket_path: Path, timeout: float, method: str, path: str, payload: st
     except ValueError:
         raise CommandError(f"the server answered {response.status} with something that is not JSON") from None
     if response.status >= 400:
-        raise CommandError(document.get("detail") or document.get("message") or f"status {response.status}")
+        known = document if isinstance(document, dict) else {}
+        raise CommandError(known.get("detail") or known.get("message") or f"status {response.status}")
     return document
 
 
@@ -87,10 +90,17 @@ def segment(text: str) -> str:
     return quote(text, safe="")
 
 
-def find_user(text: str) -> dict[str, Any]:
-    """A user by id, name or e-mail."""
+def find_user(text: str, by: Sequence[str] = ("id", "name", "email")) -> dict[str, Any]:
+    """A user by the first of these attributes that fits.
+
+    Raises:
+        CommandError: there is none; or the text is empty, as an unset variable of a script is, which would
+            fit every user without an e-mail.
+    """
+    if not text:
+        raise CommandError("the user is missing: its id, name or e-mail is empty")
     users: list[dict[str, Any]] = call("GET", "/api/v1/user")["users"]
-    for attribute in ("id", "name", "email"):
+    for attribute in by:
         for user in users:
             if user[attribute] == text:
                 return user

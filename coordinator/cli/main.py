@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from coordinator.cli import nodes, output, policy, preauthkeys, users
+from coordinator.cli import nodes, output, policy, preauthkeys, routes, users
 from coordinator.cli.arguments import prepare
 from coordinator.cli.client import call
 from coordinator.cli.output import CommandError
@@ -27,6 +27,7 @@ app.add_typer(users.app, name="users")
 app.add_typer(nodes.app, name="nodes")
 app.add_typer(preauthkeys.app, name="preauthkeys")
 app.add_typer(policy.app, name="policy")
+app.add_typer(routes.app, name="routes", hidden=True)
 app.add_typer(auth, name="auth")
 app.add_typer(generate, name="generate")
 app.command("serve")(serve)

@@ -27,14 +27,16 @@ def list_nodes(
             node["id"],
             node["name"],
             node["givenName"],
-            node["user"]["name"] if node["user"] else "-",
+            _short(node["machineKey"]),
+            _short(node["nodeKey"]),
+            _owner(node),
             ",".join(node["tags"]) or "-",
             ", ".join(node["ipAddresses"]),
             "yes" if node["ephemeral"] else "no",
             output.moment(node["lastSeen"]),
-            output.moment(node["expiry"]),
+            output.deadline(node["expiry"]),
             "online" if node["online"] else "offline",
-            "yes" if node["expired"] else "no",
+            output.Alert("yes") if node["expired"] else "no",
         ]
         for node in nodes
     ]
@@ -42,6 +44,8 @@ def list_nodes(
         "ID",
         "Hostname",
         "Name",
+        "MachineKey",
+        "NodeKey",
         "User",
         "Tags",
         "IP addresses",
@@ -138,6 +142,24 @@ def register(
 
 def approve(user: str, login_id: str) -> None:
     """Admit a machine that waits for a person."""
+    if login_id.startswith(("mkey:", "nodekey:")):
+        output.fail(
+            "machines are not let in by their keys any more: take the id that begins with hskey-authreq- "
+            f"from the URL the machine shows, and run `auth register --user {user} --auth-id ID`"
+        )
     owner = find_user(user)["id"]
     node = call("POST", "/api/v1/auth/register", {"user": owner, "authId": login_id})["node"]
     output.emit(node, f"Node {node['givenName']} joined.")
+
+
+def _owner(node: dict[str, Any]) -> str:
+    if node["tags"]:
+        return "tagged-devices"
+    return str(node["user"]["name"]) if node["user"] else "-"
+
+
+def _short(key: str) -> str:
+    """A key as clients abbreviate it: five characters of its base64 form, in brackets."""
+    from base64 import b64encode
+
+    return f"[{b64encode(bytes.fromhex(key.partition(':')[2]))[:5].decode()}]"

@@ -7,13 +7,17 @@ then are `{"error": "…"}` on stderr. Exit code 0 or 1.
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 import typer
+
+from coordinator.telemetry.printable import printable
 
 FORMATS = ("json", "json-line", "yaml")
 
@@ -28,6 +32,12 @@ class Context:
 
 
 CONTEXT = Context()
+
+
+class Alert(str):
+    """A cell of a table that people should notice; red where there are colours."""
+
+    __slots__ = ()
 
 
 class CommandError(Exception):
@@ -77,22 +87,59 @@ def confirm(question: str) -> bool:
     if not sys.stdin.isatty():
         note("not a terminal: use --force to confirm")
         return False
-    return typer.confirm(question)
+    # Not on stdout, which may be a program's.
+    print(f"{question} [y/N]: ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A plain table; columns are as wide as their widest cell."""
-    cells = [list(headers), *[list(row) for row in rows]]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(headers))]
-    lines = [
+    """A table: with lines and colours on a terminal, plain columns for everything else.
+
+    Cells hold what strangers call their machines; nothing in them reaches the terminal as a command.
+    """
+    cells = [[type(cell)(printable(cell)) for cell in row] for row in rows]
+    if sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb":
+        return _drawn(headers, cells)
+    lines = [list(headers), *cells]
+    widths = [max(len(row[column]) for row in lines) for column in range(len(headers))]
+    return "\n".join(
         " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in cells
-    ]
-    return "\n".join(lines)
+        for row in lines
+    )
+
+
+def _drawn(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    from io import StringIO
+
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(*headers, box=box.SIMPLE_HEAD, pad_edge=False)
+    for row in rows:
+        drawn.add_row(*[Text(cell, style="red" if isinstance(cell, Alert) else "") for cell in row])
+    text = StringIO()
+    Console(file=text, force_terminal=True, width=shutil.get_terminal_size().columns).print(drawn)
+    return text.getvalue().strip("\n")
 
 
 def moment(text: str | None) -> str:
     """A time in the local zone, or a dash."""
     if not text:
         return "-"
-    return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    try:
+        return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    except (ValueError, OverflowError):
+        # The first and the last days of the calendar have no local time everywhere.
+        return text
+
+
+def deadline(text: str | None) -> str:
+    """Like `moment`, noticeable once it has passed."""
+    shown = moment(text)
+    try:
+        passed = bool(text) and datetime.fromisoformat(str(text)) <= datetime.now(UTC)
+    except ValueError:
+        passed = False
+    return Alert(shown) if passed else shown

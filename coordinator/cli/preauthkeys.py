@@ -32,7 +32,7 @@ def create(
     except ValueError as error:
         output.fail(f"--expiration: {error}")
     body = {
-        "user": find_user(user)["id"] if user else "",
+        "user": find_user(user)["id"] if user is not None else "",
         "reusable": reusable,
         "ephemeral": ephemeral,
         "expiration": ends.isoformat(),
@@ -53,7 +53,7 @@ def list_keys(user: Annotated[str | None, typer.Option("-u", "--user")] = None) 
             str(key["reusable"]).lower(),
             str(key["ephemeral"]).lower(),
             str(key["used"]).lower(),
-            output.moment(key["expiration"]),
+            output.deadline(key["expiration"]),
             output.moment(key["createdAt"]),
             ",".join(key["aclTags"]) or (key["user"]["name"] if key["user"] else "-"),
         ]

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from coordinator.cli import output
+from coordinator.settings.extra_records import with_extra_records
 from coordinator.settings.load import SettingsError, find_config, load_settings
 from coordinator.settings.model import Settings
 
@@ -27,6 +28,8 @@ def serve(
     from coordinator.server import run
 
     path = find_config(output.CONTEXT.config, os.environ)
+    if quickstart is not None and output.CONTEXT.config is not None:
+        output.fail("give --config FILE or --quickstart DIR, not both")
     if quickstart is not None:
         from coordinator.settings.quickstart import write_first_configuration
 
@@ -50,6 +53,8 @@ def configtest() -> None:
 
 def _load(path: Path | None) -> tuple[Settings, list[str]]:
     try:
-        return load_settings(path, os.environ)
+        settings, notices = load_settings(path, os.environ)
+        settings, more = with_extra_records(settings)
+        return settings, notices + more
     except SettingsError as error:
         output.fail("the configuration is wrong:\n  " + "\n  ".join(error.problems))

@@ -60,7 +60,7 @@ def rename(
     wanted = new_name or new
     if not wanted:
         output.fail("the new name is missing: --new-name NAME")
-    user = _chosen(identifier, name or old)
+    user = _chosen(identifier, name if name is not None else old)
     renamed = call("POST", f"/api/v1/user/{user['id']}/rename/{segment(wanted)}")["user"]
     output.emit(renamed, f"User {user['name']} is called {renamed['name']} now.")
 
@@ -72,7 +72,7 @@ def destroy(
     name: Name = None,
 ) -> None:
     """Delete a user who owns no nodes."""
-    user = _chosen(identifier, name or positional)
+    user = _chosen(identifier, name if name is not None else positional)
     if not output.confirm(f"Delete user {user['name']} (id {user['id']}) and their pre-auth keys?"):
         output.emit({"Result": "User not destroyed"}, "User not destroyed")
         return
@@ -81,7 +81,9 @@ def destroy(
 
 
 def _chosen(identifier: str | None, name: str | None) -> dict[str, Any]:
-    wanted = identifier or name
-    if not wanted:
+    # Strict: a name that looks like somebody else's id must not choose that user.
+    if identifier is not None:
+        return find_user(identifier, by=("id",))
+    if name is None:
         output.fail("say which user: --identifier ID or --name NAME")
-    return find_user(wanted)
+    return find_user(name, by=("name", "email"))

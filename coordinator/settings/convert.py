@@ -7,6 +7,7 @@ lists are separated by white space, maps are JSON.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -15,7 +16,26 @@ from urllib.parse import urlsplit
 
 from coordinator.settings.durations import parse_duration
 from coordinator.settings.keys import Key
+from coordinator.settings.names import is_address, require_domain, require_host
 from coordinator.settings.secret import Secret
+
+FROM_TEXT = frozenset(
+    (
+        "text",
+        "secret",
+        "duration",
+        "url",
+        "addr",
+        "address4",
+        "address6",
+        "domain",
+        "prefix4",
+        "prefix6",
+        "mode",
+    )
+)
+"""Kinds that take a plain value of the file as it is spelled, not as YAML understands it."""
+_MODE = re.compile(r"(?:0o)?([0-7]{1,4})")
 
 
 def convert(key: Key, value: Any, base: Path) -> Any:
@@ -89,6 +109,9 @@ def _url(value: Any) -> str:
         raise ValueError(f"`{text}` is not a URL: {error}") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError(f"`{text}` must begin with http:// or https:// and name a host")
+    if "@" in parts.netloc:
+        raise ValueError(f"`{text}` must not hold a user or a password")
+    require_host(parts.hostname)
     if parts.path not in ("", "/") or parts.query or parts.fragment:
         raise ValueError(f"`{text}` must not have a path: clients only use scheme, host and port")
     if port == 0:
@@ -101,12 +124,24 @@ def _addr(value: Any) -> tuple[str, int] | None:
     if not text:
         return None
     host, colon, port = text.rpartition(":")
-    if not colon or not port.isdecimal() or int(port) > 65535:
+    if not colon or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
         raise ValueError(f"`{text}` is not an address such as 127.0.0.1:8080 or :8080")
     host = host.removeprefix("[").removesuffix("]")
     if ":" in host:
         ip_address(host)
+    elif host:
+        require_host(host)
     return host or "0.0.0.0", int(port)
+
+
+def _address(version: int) -> Callable[[Any], str]:
+    def convert_address(value: Any) -> str:
+        text = _text(value)
+        if text and (not is_address(text) or ip_address(text).version != version):
+            raise ValueError(f"`{text}` is not an IPv{version} address")
+        return text
+
+    return convert_address
 
 
 def _prefix(version: int) -> Callable[[Any], Any]:
@@ -149,51 +184,67 @@ def _map(value: Any) -> dict[str, Any]:
     return {str(name): item for name, item in value.items()}
 
 
+def _domain(value: Any) -> str:
+    text = _text(value)
+    return require_domain(text) if text else ""
+
+
+def _domains(value: Any) -> tuple[str, ...]:
+    return tuple(require_domain(text) for text in _strings(value))
+
+
 def _split(value: Any) -> dict[str, tuple[str, ...]]:
-    return {suffix: _nameservers(servers) for suffix, servers in _map(value).items()}
+    return {require_domain(suffix): _nameservers(servers) for suffix, servers in _map(value).items()}
 
 
 def _nameservers(value: Any) -> tuple[str, ...]:
     servers = _strings(value)
     for server in servers:
-        if not server.startswith("https://"):
-            try:
-                ip_address(server)
-            except ValueError:
-                raise ValueError(f"`{server}` is neither an address nor a https:// URL") from None
+        if not server.startswith("https://") and not is_address(server):
+            raise ValueError(f"`{server}` is neither an address nor a https:// URL")
     return servers
 
 
-def _records(value: Any) -> tuple[dict[str, str], ...]:
+def records(value: Any) -> tuple[dict[str, str], ...]:
+    """Extra DNS records from a list of mappings, or from its JSON text.
+
+    Raises:
+        ValueError: with the number of the record that is wrong.
+    """
     if isinstance(value, str):
-        value = json.loads(value)
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            raise ValueError("must be a JSON array") from None
     if not isinstance(value, list | tuple):
         raise ValueError(f"must be a list, not {_kind(value)}")
-    records = []
-    for number, item in enumerate(value, 1):
-        fields = {name.lower(): _text(text) for name, text in _map(item).items()}
-        if set(fields) - {"name", "type", "value"} or not {"name", "value"} <= set(fields):
-            raise ValueError(f"record {number} needs name and value, may have type, and nothing else")
-        version = 6 if fields.get("type", "").upper() == "AAAA" else 4
-        if fields.get("type", "A").upper() not in ("A", "AAAA"):
-            raise ValueError(f"record {number}: clients know A and AAAA only, not `{fields['type']}`")
-        if "type" in fields and ip_address(fields["value"]).version != version:
-            raise ValueError(f"record {number}: `{fields['value']}` does not fit type {fields['type']}")
-        records.append(fields)
-    return tuple(records)
+    return tuple(_record(number, item) for number, item in enumerate(value, 1))
+
+
+def _record(number: int, item: Any) -> dict[str, str]:
+    fields = {name.lower(): _text(text) for name, text in _map(item).items()}
+    if set(fields) - {"name", "type", "value"} or not {"name", "value"} <= set(fields):
+        raise ValueError(f"record {number} needs name and value, may have type, and nothing else")
+    kind = fields.get("type", "").upper()
+    if kind not in ("", "A", "AAAA"):
+        raise ValueError(f"record {number}: clients know A and AAAA only, not `{fields['type']}`")
+    if "*" in fields["name"]:
+        raise ValueError(f"record {number}: clients know exact names only, not `{fields['name']}`")
+    require_domain(fields["name"])
+    if not is_address(fields["value"]):
+        raise ValueError(f"record {number}: `{fields['value']}` is not an address")
+    version = ip_address(fields["value"]).version
+    if kind and version != (6 if kind == "AAAA" else 4):
+        raise ValueError(f"record {number}: `{fields['value']}` does not fit type {fields['type']}")
+    return fields
 
 
 def _mode(value: Any) -> int:
-    # YAML 1.1 reads 0770 as octal already; then it is a number.
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    text = _text(value).lower().removeprefix("0o")
-    try:
-        mode = int(text, 8)
-    except ValueError:
-        raise ValueError(f"`{value}` is not an octal mode such as 0o770") from None
-    if mode > 0o777:
-        raise ValueError(f"`{value}` is not an octal mode such as 0o770")
+    text = _text(value).lower()
+    found = _MODE.fullmatch(text)
+    mode = int(found[1], 8) if found else -1
+    if not 0 <= mode <= 0o777:
+        raise ValueError(f"`{text}` is not an octal mode such as 0o770")
     return mode
 
 
@@ -217,12 +268,17 @@ _CONVERTERS: dict[str, Callable[[Any], Any]] = {
     "duration": lambda value: parse_duration(_text(value)),
     "url": _url,
     "addr": _addr,
+    "address4": _address(4),
+    "address6": _address(6),
+    "domain": _domain,
+    "domains": _domains,
     "prefix4": _prefix(4),
     "prefix6": _prefix(6),
     "prefixes": _prefixes,
     "strings": _strings,
+    "nameservers": _nameservers,
     "split": _split,
-    "records": _records,
+    "records": records,
     "map": _map,
     "mode": _mode,
 }

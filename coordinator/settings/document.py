@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
@@ -15,11 +15,16 @@ MAX_DEPTH = 20
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One value of the file; `line` counts from 1, 0 means the environment."""
+    """One value of the file; `line` counts from 1.
+
+    `text` is a plain value as it stands in the file: YAML makes `0123` a number and `no` a truth value, which
+    a password or a file mode must not become. None for lists, mappings and null.
+    """
 
     path: str
     value: Any
     line: int
+    text: str | None = field(default=None, compare=False)
 
 
 class DocumentError(Exception):
@@ -62,8 +67,11 @@ def _walk(node: yaml.Node, path: str, stop: frozenset[str], depth: int) -> Itera
             value = SafeConstructor().construct_document(node)
         except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
             raise DocumentError(f"line {line}: {error}") from error
-        yield Entry(path, value, line)
+        plain = isinstance(node, yaml.ScalarNode) and value is not None
+        yield Entry(path, value, line, node.value if plain else None)
         return
+    if path and not node.value:
+        yield Entry(path, {}, line)
     seen: dict[str, int] = {}
     for key_node, value_node in node.value:
         key = str(key_node.value).lower()

@@ -64,8 +64,8 @@ _KEYS = (
     Key(
         "derp.server.automatically_add_embedded_derp_region", "bool", True, "Put the relay into the DERP map."
     ),
-    Key("derp.server.ipv4", "text", "", "Published IPv4 address of the relay."),
-    Key("derp.server.ipv6", "text", "", "Published IPv6 address of the relay."),
+    Key("derp.server.ipv4", "address4", "", "Published IPv4 address of the relay."),
+    Key("derp.server.ipv6", "address6", "", "Published IPv6 address of the relay."),
     Key(
         "derp.server.tls_listen_addr",
         "addr",
@@ -124,19 +124,19 @@ _KEYS = (
         "choice",
         "info",
         "How much is logged.",
-        choices=("trace", "debug", "info", "warn", "error"),
+        choices=("trace", "debug", "info", "warn", "error", "fatal", "panic"),
     ),
     Key("log.format", "choice", "text", "text or json.", choices=("text", "json")),
     Key("policy.mode", "choice", "file", "Where the policy lives.", choices=("file", "database", "db")),
     Key("policy.path", "path", "", "The HuJSON policy in file mode; empty allows everything."),
     Key("dns.magic_dns", "bool", True, "Resolve node names."),
-    Key("dns.base_domain", "text", "", "Suffix of node names; required with magic_dns."),
+    Key("dns.base_domain", "domain", "", "Suffix of node names; required with magic_dns."),
     Key("dns.override_local_dns", "bool", True, "Global name servers replace the system's own."),
-    Key("dns.nameservers.global", "strings", (), "Name servers: addresses or DoH URLs."),
+    Key("dns.nameservers.global", "nameservers", (), "Name servers: addresses or DoH URLs."),
     Key("dns.nameservers.split", "split", {}, "Name servers by suffix."),
-    Key("dns.search_domains", "strings", (), "More search domains."),
+    Key("dns.search_domains", "domains", (), "More search domains."),
     Key("dns.extra_records", "records", (), "A and AAAA records: name, type, value."),
-    _no_effect("dns.extra_records_path", "text", "", "Records from a watched file."),
+    Key("dns.extra_records_path", "path", "", "More such records, a JSON array in a file; read at start."),
     Key(
         "unix_socket",
         "path",
@@ -180,7 +180,10 @@ KEYS = {key.path: key for key in _KEYS}
 
 @dataclass(frozen=True, slots=True)
 class Former:
-    """A key of older releases: renamed (`now`), or gone; `fatal` when ignoring it would be wrong."""
+    """A key of older releases: renamed (`now`), or gone.
+
+    `fatal` when ignoring it would be wrong; what it means when it is false, everybody has now.
+    """
 
     about: str
     now: str = ""

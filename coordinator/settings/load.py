@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from difflib import get_close_matches
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-from coordinator.settings.convert import convert
+from coordinator.settings.checks import check_together
+from coordinator.settings.convert import FROM_TEXT, convert
 from coordinator.settings.document import DocumentError, Entry, read_entries
 from coordinator.settings.keys import FORMER, KEYS
 from coordinator.settings.model import DNS, Database, Relay, Settings
@@ -32,6 +30,10 @@ _STOP = frozenset(key.path for key in KEYS.values() if key.kind in ("split", "ma
     "dns_config.restricted_nameservers",
     "dns_config.extra_records",
 }
+_SPLIT_PREFIXES = ("ip_prefixes", "ip_prefix")
+_SECTIONS = frozenset(
+    path.rsplit(".", depth)[0] for path in (*KEYS, *FORMER) for depth in range(1, path.count(".") + 1)
+)
 SEARCH = (Path("/etc/headscale"), Path("~/.headscale"), Path())
 
 
@@ -49,6 +51,10 @@ class _Collected:
     places: dict[str, str]
     problems: list[str]
     notices: list[str]
+
+    def place(self, path: str) -> str:
+        """Where a key was set."""
+        return self.places.get(path, "configuration")
 
 
 def find_config(explicit: str | None, env: Mapping[str, str]) -> Path | None:
@@ -90,8 +96,14 @@ def load_settings(path: Path | None, env: Mapping[str, str]) -> tuple[Settings, 
             raise SettingsError([f"{path.name}: {error}"]) from error
     _take_environment(collected, env)
     values = _convert_all(collected, base)
-    if not collected.problems:
-        _check_together(values, collected)
+
+    def problem(path: str, text: str) -> None:
+        collected.problems.append(f"{collected.place(path)}: `{path}`: {text}")
+
+    def notice(path: str, text: str) -> None:
+        collected.notices.append(f"{collected.place(path)}: `{path}`: {text}")
+
+    check_together(values, problem, notice)
     if collected.problems:
         raise SettingsError(collected.problems)
     return _build(values), collected.notices
@@ -99,133 +111,104 @@ def load_settings(path: Path | None, env: Mapping[str, str]) -> tuple[Settings, 
 
 def _take(collected: _Collected, entry: Entry, place: str) -> None:
     path = entry.path
-    if path == "ip_prefixes" or path == "ip_prefix":
-        _take_prefixes(collected, entry, place)
+    if path in _SPLIT_PREFIXES:
+        values = entry.value if isinstance(entry.value, list) else [entry.value]
+        _take_prefixes(collected, path, [str(value) for value in values], place)
         return
-    former = FORMER.get(path)
-    if former is not None:
-        if former.fatal:
-            collected.problems.append(f"{place}: `{path}`: {former.about}")
+    if path in FORMER:
+        now = _former(collected, path, entry.value, place)
+        if not now:
             return
-        if not former.now:
-            collected.notices.append(f"{place}: `{path}` has no effect: {former.about}")
-            return
-        collected.notices.append(f"{place}: `{path}` is called `{former.now}` now; its value is used")
-        path = former.now
-    if path not in KEYS:
-        if entry.value in (None, {}, []):
-            sections = {key.rsplit(".", depth)[0] for key in KEYS for depth in (1, 2, 3)}
-            if path in sections:
-                return
-        near = get_close_matches(path, KEYS, n=1, cutoff=0.6)
-        hint = f"; did you mean `{near[0]}`?" if near else ""
-        collected.problems.append(f"{place}: unknown key `{path}`{hint}")
+        path = now
+    key = KEYS.get(path)
+    if key is None:
+        _refuse_unknown(collected, entry, place)
         return
     if path in collected.values:
         collected.problems.append(f"{place}: `{path}` is set already at {collected.places[path]}")
         return
-    collected.values[path] = entry.value
+    as_spelled = key.kind in FROM_TEXT and entry.text is not None
+    collected.values[path] = entry.text if as_spelled else entry.value
     collected.places[path] = place
 
 
-def _take_prefixes(collected: _Collected, entry: Entry, place: str) -> None:
-    collected.notices.append(f"{place}: `{entry.path}` is split into `prefixes.v4` and `prefixes.v6` now")
-    values = entry.value if isinstance(entry.value, list) else [entry.value]
+def _refuse_unknown(collected: _Collected, entry: Entry, place: str) -> None:
+    path = entry.path
+    if path in _SECTIONS:
+        # Everything in it may be commented out.
+        if entry.value not in (None, {}):
+            collected.problems.append(f"{place}: `{path}` must be a mapping of keys to values")
+        return
+    near = get_close_matches(path, KEYS, n=1, cutoff=0.6)
+    hint = f"; did you mean `{near[0]}`?" if near else ""
+    collected.problems.append(f"{place}: unknown key `{path}`{hint}")
+
+
+def _former(collected: _Collected, path: str, value: Any, place: str) -> str:
+    """What a key of an older release is called now; "" when it is gone."""
+    former = FORMER[path]
+    if former.fatal and value not in (False, None, "false"):
+        collected.problems.append(f"{place}: `{path}`: {former.about}")
+        return ""
+    if former.now:
+        collected.notices.append(f"{place}: `{path}` is called `{former.now}` now; its value is used")
+    else:
+        collected.notices.append(f"{place}: `{path}` has no effect: {former.about}")
+    return former.now
+
+
+def _take_prefixes(collected: _Collected, path: str, prefixes: list[str], place: str) -> None:
+    collected.notices.append(f"{place}: `{path}` is split into `prefixes.v4` and `prefixes.v6` now")
     families = {"prefixes.v4": "", "prefixes.v6": ""}
-    for value in values:
-        families["prefixes.v6" if ":" in str(value) else "prefixes.v4"] = str(value)
-    for path, value in families.items():
-        collected.values[path], collected.places[path] = value, place
+    for prefix in prefixes:
+        family = "prefixes.v6" if ":" in prefix else "prefixes.v4"
+        if families[family]:
+            collected.problems.append(f"{place}: `{path}`: only one prefix of each family can be used")
+        families[family] = prefix
+    for family, prefix in families.items():
+        if family in collected.values:
+            collected.problems.append(f"{place}: `{family}` is set already at {collected.places[family]}")
+        collected.values[family], collected.places[family] = prefix, place
 
 
 def _take_environment(collected: _Collected, env: Mapping[str, str]) -> None:
-    variables = {ENV_PREFIX + path.replace(".", "_").upper(): path for path in KEYS}
+    variables = {_variable(path): path for path in (*_SPLIT_PREFIXES, *FORMER, *KEYS)}
     for name, value in sorted(env.items()):
         if not name.startswith(ENV_PREFIX) or not value:
             continue
-        path = variables.get(name)
-        if path is not None:
-            collected.values[path], collected.places[path] = value, f"${name}"
-        elif not name.startswith(_NOT_KEYS):
-            near = get_close_matches(name, variables, n=1, cutoff=0.8)
-            hint = f"; did you mean `{near[0]}`?" if near else ""
-            collected.notices.append(f"${name} names no known key and has no effect{hint}")
+        path, place = variables.get(name), f"${name}"
+        if path is None:
+            if not name.startswith(_NOT_KEYS):
+                near = get_close_matches(name, variables, n=1, cutoff=0.8)
+                hint = f"; did you mean `{near[0]}`?" if near else ""
+                collected.notices.append(f"{place} names no known key and has no effect{hint}")
+            continue
+        if path in _SPLIT_PREFIXES:
+            for family in ("prefixes.v4", "prefixes.v6"):
+                collected.values.pop(family, None)
+            _take_prefixes(collected, path, value.split(), place)
+            continue
+        if path in FORMER:
+            path = _former(collected, path, value, place)
+        if path:
+            collected.values[path], collected.places[path] = value, place
+
+
+def _variable(path: str) -> str:
+    return ENV_PREFIX + path.replace(".", "_").upper()
 
 
 def _convert_all(collected: _Collected, base: Path) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for path, key in KEYS.items():
         given = path in collected.values
-        place = collected.places.get(path, "configuration")
         try:
             values[path] = convert(key, collected.values.get(path), base)
             if given and not key.effect and values[path] != convert(key, None, base):
-                collected.notices.append(f"{place}: `{path}` has no effect yet: {key.about}")
+                collected.notices.append(f"{collected.place(path)}: `{path}` has no effect yet: {key.about}")
         except ValueError as error:
-            collected.problems.append(f"{place}: `{path}`: {error}")
+            collected.problems.append(f"{collected.place(path)}: `{path}`: {error}")
     return values
-
-
-def _check_together(values: Mapping[str, Any], collected: _Collected) -> None:
-    def problem(path: str, text: str) -> None:
-        collected.problems.append(f"{collected.places.get(path, 'configuration')}: `{path}`: {text}")
-
-    if values["listen_addr"] is None:
-        problem("listen_addr", "an address is needed")
-    if values["prefixes.v4"] is None and values["prefixes.v6"] is None:
-        problem("prefixes.v4", "one of prefixes.v4 and prefixes.v6 is needed")
-    for path in (
-        "noise.private_key_path",
-        "derp.server.private_key_path",
-        "unix_socket",
-        "database.sqlite.path",
-    ):
-        if values[path] is None:
-            problem(path, "a path is needed")
-    if bool(values["tls_cert_path"]) != bool(values["tls_key_path"]):
-        problem("tls_cert_path", "tls_cert_path and tls_key_path go together")
-    if values["derp.server.enabled"]:
-        if values["derp.server.private_key_path"] == values["noise.private_key_path"]:
-            problem("derp.server.private_key_path", "must not be the noise key")
-        if values["derp.server.stun_listen_addr"] is None:
-            problem("derp.server.stun_listen_addr", "an address is needed with the embedded relay")
-        if not 1 <= values["derp.server.region_id"] <= 9999:
-            problem("derp.server.region_id", "must be a number from 1 to 9999")
-    if values["node.ephemeral.inactivity_timeout"] <= timedelta(seconds=65):
-        problem(
-            "node.ephemeral.inactivity_timeout", "must be longer than 65s, or short absences remove nodes"
-        )
-    if values["tuning.batch_change_delay"] > timedelta(seconds=5):
-        problem("tuning.batch_change_delay", "must be 5s or less")
-    if values["database.type"] == "postgres":
-        for name in ("host", "name", "user"):
-            if not values[f"database.postgres.{name}"]:
-                problem(f"database.postgres.{name}", "is needed with database.type postgres")
-    _check_dns(values, problem)
-
-
-def _check_dns(values: Mapping[str, Any], problem: Any) -> None:
-    base = values["dns.base_domain"].strip(".").lower()
-    if values["dns.magic_dns"] and not base:
-        problem("dns.base_domain", "is needed with dns.magic_dns")
-    host = urlsplit(values["server_url"]).hostname or ""
-    if base and (host == base or host.endswith("." + base)):
-        problem(
-            "dns.base_domain", f"must not contain the server's own host `{host}`, or clients lose the server"
-        )
-    if values["dns.override_local_dns"] and not values["dns.nameservers.global"]:
-        problem("dns.nameservers.global", "at least one server is needed with dns.override_local_dns")
-    for server in values["dns.nameservers.global"]:
-        if not server.startswith("https://") and not _is_address(server):
-            problem("dns.nameservers.global", f"`{server}` is neither an address nor a https:// URL")
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _build(values: Mapping[str, Any]) -> Settings:
@@ -301,10 +284,11 @@ def _build_database(section: Mapping[str, Any]) -> Database:
 def _build_dns(section: Mapping[str, Any]) -> DNS:
     return DNS(
         magic_dns=section["magic_dns"],
-        base_domain=section["base_domain"].strip("."),
+        base_domain=section["base_domain"],
         override_local_dns=section["override_local_dns"],
         nameservers=section["nameservers.global"],
         split=section["nameservers.split"],
         search_domains=section["search_domains"],
         extra_records=section["extra_records"],
+        extra_records_path=section["extra_records_path"],
     )

@@ -61,6 +61,7 @@ class DNS:
     split: Mapping[str, tuple[str, ...]]
     search_domains: tuple[str, ...]
     extra_records: tuple[Mapping[str, str], ...]
+    extra_records_path: Path | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

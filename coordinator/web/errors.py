@@ -40,7 +40,12 @@ _TITLE = {
 }
 
 
-def problem(status: int, message: str, errors: list[dict[str, Any]] | None = None) -> web.Response:
+def problem(
+    status: int,
+    message: str,
+    errors: list[dict[str, Any]] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> web.Response:
     """An error answer."""
     body = {
         "title": _TITLE.get(status, "Error"),
@@ -51,7 +56,9 @@ def problem(status: int, message: str, errors: list[dict[str, Any]] | None = Non
         "message": message,
         "details": [],
     }
-    return web.Response(status=status, text=json.dumps(body), content_type="application/problem+json")
+    return web.Response(
+        status=status, text=json.dumps(body), content_type="application/problem+json", headers=headers
+    )
 
 
 def from_error(error: CoordinatorError | PolicyError) -> web.Response:

@@ -1,9 +1,10 @@
-"""What every request goes through: an id, headers, and errors turned into answers."""
+"""What every request goes through: headers, errors turned into answers, and for the API a line in the log."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Awaitable, Callable
+from time import perf_counter
 
 import structlog
 from aiohttp import web
@@ -34,13 +35,37 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     except web.HTTPException as error:
         if error.status < 400:
             raise
-        return problem(error.status, error.text or error.reason)
+        allowed = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
+        return problem(error.status, error.text or error.reason, headers=allowed)
     except ConnectionError:
         raise
     except Exception:
-        request_id = secrets.token_hex(6)
+        # The API's requests have their id from `log_request` already.
+        bound = structlog.contextvars.get_contextvars()
+        request_id = bound.get("request_id") or secrets.token_hex(6)
         log.exception("request failed", request_id=request_id, method=request.method, path=request.path)
         return problem(500, f"internal error, see the server's log for request {request_id}")
+
+
+@web.middleware
+async def log_request(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """One line when a request ends: changes at level info, questions at debug. Goes around `errors`.
+
+    The query is left out: it may hold a key.
+    """
+    request_id = secrets.token_hex(6)
+    start = perf_counter()
+    with structlog.contextvars.bound_contextvars(request_id=request_id):
+        response = await handler(request)
+        write = log.debug if request.method in ("GET", "HEAD") and response.status < 500 else log.info
+        write(
+            "api request",
+            method=request.method,
+            path=request.path,
+            status=response.status,
+            seconds=round(perf_counter() - start, 4),
+        )
+    return response
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:

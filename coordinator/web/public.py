@@ -18,6 +18,7 @@ from coordinator.tailnet.errors import CoordinatorError
 from coordinator.web.errors import problem
 
 MAX_VERIFY_BYTES = 4096
+_LONGEST_VERSION = 9
 MINIMUM_KEY_VERSION = 39
 """Clients that ask with a lower `v` speak the protocol before Noise."""
 
@@ -69,7 +70,9 @@ class PublicPages:
     async def _get_key(self, request: web.Request) -> web.Response:
         """Both keys are the same: a zero legacy key makes clients fetch this again at every registration."""
         version = request.query.get("v", "")
-        if not version.isdecimal() or int(version) < MINIMUM_KEY_VERSION:
+        # Bounded first: thousands of digits are an error of their own to int().
+        usable = version.isascii() and version.isdecimal() and len(version) <= _LONGEST_VERSION
+        if not usable or int(version) < MINIMUM_KEY_VERSION:
             return web.Response(status=400, text=f"query parameter v must be {MINIMUM_KEY_VERSION} or more")
         return web.Response(text=self._key, content_type="application/json")
 

@@ -7,15 +7,22 @@ generation of tools is understood. Values of a wrong kind are refused by name.
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import web
 
+from coordinator.services.users import UserService
 from coordinator.tailnet.errors import InvalidError
+from coordinator.tailnet.users import User
 
 MAX_BODY = 16 << 20
 """A policy may be large; everything else is far below."""
+MAX_ID_DIGITS = 18
+MAX_USER_CHARS = 320
+"""A name of 255 characters, or an e-mail."""
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 class Body:
@@ -49,7 +56,7 @@ class Body:
             return default
         if isinstance(value, bool) or not isinstance(value, str | int):
             raise InvalidError(f"`{name}` must be text")
-        return str(value)
+        return _storable(name, str(value))
 
     def flag(self, name: str) -> bool:
         """A boolean, false when absent."""
@@ -65,9 +72,7 @@ class Body:
         text = self.text(name)
         if not text or text == "0":
             return None
-        if not text.isdecimal():
-            raise InvalidError(f"`{name}` must be a number, not `{text}`")
-        return int(text)
+        return parse_id(name, text)
 
     def texts(self, name: str) -> list[str]:
         """A list of texts, empty when absent."""
@@ -76,7 +81,7 @@ class Body:
             return []
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             raise InvalidError(f"`{name}` must be a list of texts")
-        return list(value)
+        return [_storable(name, item) for item in value]
 
     def moment(self, name: str) -> datetime | None:
         """An RFC 3339 time; None when absent, or when it is Go's zero time."""
@@ -100,7 +105,32 @@ def parse_moment(name: str, text: str) -> datetime:
 
 def path_id(request: web.Request, name: str) -> int:
     """An id in the path."""
-    text = request.match_info[name]
-    if not text.isdecimal():
-        raise InvalidError(f"`{text}` is not an id: ids are numbers")
+    return parse_id(name, request.match_info[name])
+
+
+def parse_id(name: str, text: str) -> int:
+    """An id from its text; InvalidError names the field."""
+    if not text.isascii() or not text.isdecimal() or len(text) > MAX_ID_DIGITS:
+        raise InvalidError(f"`{name}`: `{text[:40]}` is not an id: ids are numbers")
     return int(text)
+
+
+def find_user(users: UserService, text: str) -> User:
+    """A user by id, name or e-mail.
+
+    Raises:
+        InvalidError: the text is empty, which would fit every user without an e-mail, or is no name at all.
+        NotFoundError: there is no such user.
+    """
+    if not text:
+        raise InvalidError("say which user: `user` is an id, a name or an e-mail")
+    if len(text) > MAX_USER_CHARS:
+        raise InvalidError(f"`{text[:40]}…` is too long for a user")
+    return users.find(text)
+
+
+def _storable(name: str, text: str) -> str:
+    """Refuse what JSON can say and no database can keep: half a surrogate pair, and the zero character."""
+    if _UNSTORABLE.search(text):
+        raise InvalidError(f"`{name}` holds a character that cannot be stored")
+    return text

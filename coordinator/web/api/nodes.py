@@ -8,7 +8,7 @@ from coordinator.services.nodes import NodeService
 from coordinator.services.registration import RegistrationService
 from coordinator.services.users import UserService
 from coordinator.tailnet.actors import Actor
-from coordinator.web.api.body import Body, path_id
+from coordinator.web.api.body import Body, find_user, path_id
 from coordinator.web.api.views import node_view
 
 
@@ -39,7 +39,7 @@ class NodeRoutes:
 
     async def _list(self, request: web.Request) -> web.Response:
         wanted = request.query.get("user")
-        user = self._users.find(wanted).name if wanted else None
+        user = find_user(self._users, wanted).name if wanted else None
         return web.json_response({"nodes": [node_view(view) for view in self._nodes.list(user)]})
 
     async def _get(self, request: web.Request) -> web.Response:
@@ -79,7 +79,7 @@ class NodeRoutes:
 
     async def _register(self, request: web.Request) -> web.Response:
         body = await Body.read(request)
-        user = self._users.find(body.text("user") or request.query.get("user", ""))
+        user = find_user(self._users, body.text("user") or request.query.get("user", ""))
         login_id = body.text("authId") or body.text("key") or request.query.get("key", "")
         node = await self._registration.approve(login_id, user.id, actor=self._actor)
         return web.json_response({"node": node_view(self._nodes.view(node))})

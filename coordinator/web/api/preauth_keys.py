@@ -9,10 +9,10 @@ from aiohttp import web
 from coordinator.services.preauth_keys import PreAuthKeyService
 from coordinator.services.users import UserService
 from coordinator.tailnet.actors import Actor
-from coordinator.tailnet.errors import InvalidError, NotFoundError
+from coordinator.tailnet.errors import NotFoundError
 from coordinator.tailnet.preauth_keys import KEY_PREFIX, PREFIX_CHARS, PreAuthKey
 from coordinator.tailnet.users import User, UserID
-from coordinator.web.api.body import Body
+from coordinator.web.api.body import Body, find_user, parse_id
 from coordinator.web.api.views import preauth_key_view
 
 DEFAULT_LIFETIME = timedelta(hours=1)
@@ -39,14 +39,14 @@ class PreAuthKeyRoutes:
 
     async def _list(self, request: web.Request) -> web.Response:
         wanted = request.query.get("user")
-        user = self._users.find(wanted).id if wanted else None
+        user = find_user(self._users, wanted).id if wanted else None
         views = [preauth_key_view(key, self._owner(key.user_id)) for key in self._keys.list(user)]
         return web.json_response({"preAuthKeys": views})
 
     async def _create(self, request: web.Request) -> web.Response:
         body = await Body.read(request)
         named = body.text("user")
-        user = self._users.find(named) if named and named != "0" else None
+        user = find_user(self._users, named) if named and named != "0" else None
         expiration = body.moment("expiration") or datetime.now(UTC) + DEFAULT_LIFETIME
         key, secret = await self._keys.create(
             user_id=user.id if user else None,
@@ -71,9 +71,7 @@ class PreAuthKeyRoutes:
     def _find(self, key_id: str, text: str) -> int:
         """By id, by the whole text, by its prefix or by the masked form."""
         if key_id:
-            if not key_id.isdecimal():
-                raise InvalidError(f"`{key_id}` is not an id: ids are numbers")
-            return int(key_id)
+            return parse_id("id", key_id)
         prefix = text.removeprefix(KEY_PREFIX)[:PREFIX_CHARS]
         found: list[PreAuthKey] = [key for key in self._keys.list() if prefix and key.prefix == prefix]
         if not found:

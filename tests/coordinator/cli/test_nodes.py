@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from tests.coordinator.cli.conftest import CommandLine
 from tests.support.fake_tailscaled import FakeTailscaled
 
@@ -16,6 +18,9 @@ async def test_the_life_of_a_node(cli: CommandLine) -> None:
     assert "100.64.0.1" in await cli.ok("machines", "ls", "--user", "alice")
     await cli.ok("nodes", "rename", "other", "--identifier", "1")
     await cli.ok("nodes", "tag", "--identifier", "1", "--tags", "tag:production")
+    listed = await cli.ok("nodes", "list")
+    assert "tagged-devices" in listed
+    assert re.search(r"\| \[[A-Za-z0-9+/]{5}\] +\| \[[A-Za-z0-9+/]{5}\] +\|", listed)
     await cli.ok("nodes", "approve-routes", "-i", "1", "-r", "10.0.0.0/24")
     assert "10.0.0.0/24" in await cli.ok("nodes", "list-routes")
     assert (await cli.json("nodes", "expire", "-i", "1"))["expired"] is True
@@ -38,3 +43,10 @@ async def test_a_waiting_machine_is_let_in(cli: CommandLine) -> None:
         assert "joined" in await cli.ok(*spelling, login_id)
         assert (await client.register())["MachineAuthorized"]
         await client.close()
+
+
+async def test_mistakes_when_letting_a_machine_in(cli: CommandLine) -> None:
+    await cli.ok("users", "create", "alice")
+    old = await cli.refused("nodes", "register", "--user", "alice", "--key", "mkey:" + "00" * 32)
+    assert "auth register --user alice --auth-id" in old
+    assert "is empty" in await cli.refused("auth", "register", "--user", "", "--auth-id", "x")

@@ -21,5 +21,8 @@ async def test_the_life_of_a_user(cli: CommandLine) -> None:
 async def test_mistakes_name_what_to_do(cli: CommandLine) -> None:
     assert "must start with a letter" in await cli.refused("users", "create", "1x")
     assert "`nobody` does not exist" in await cli.refused("users", "destroy", "--name", "nobody", "--force")
+    await cli.ok("users", "create", "alice")
+    assert "`1` does not exist" in await cli.refused("users", "destroy", "--name", "1", "--force")
+    assert "`alice` does not exist" in await cli.refused("users", "destroy", "-i", "alice", "--force")
     assert "say which user" in await cli.refused("users", "destroy")
     assert '{"error":' in await cli.refused("users", "create", "1x", "--output", "json")

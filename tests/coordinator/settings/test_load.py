@@ -79,7 +79,13 @@ def test_all_problems_come_together_with_their_lines(tmp_path: Path) -> None:
         ("tls_cert_path: a.pem", "go together"),
         ("randomize_client_port: true", "randomizeClientPort"),
         ("oidc: {strip_email_domain: true}", "full login"),
-        ("log: [a]", "unknown key `log`"),
+        ("log: [a]", "`log` must be a mapping"),
+        ("logs: {}", "unknown key `logs`"),
+        ("derp: {server: {ipv4: relay.lab}}", "is not an IPv4 address"),
+        ("unix_socket_permission: -1", "is not an octal mode"),
+        ("metrics_listen_addr: 'a b:90'", "neither a host name nor an address"),
+        ("ip_prefixes: [100.64.0.0/10, 100.64.0.0/16]", "only one prefix of each family"),
+        ("prefixes: {v4: 100.64.0.0/16}\nip_prefixes: [100.64.0.0/10]", "is set already"),
     ],
 )
 def test_each_mistake_is_named(tmp_path: Path, line: str, words: str) -> None:
@@ -105,10 +111,50 @@ def test_each_mistake_is_named(tmp_path: Path, line: str, words: str) -> None:
             "{base_domain: a, override_local_dns: false, extra_records: [{name: x, type: TXT, value: v}]}",
             "A and AAAA only",
         ),
+        ("{base_domain: a b, override_local_dns: false}", "`dns.base_domain`: `a b` is not a domain name"),
+        ("{base_domain: a, override_local_dns: false, search_domains: [x y]}", "is not a domain name"),
+        (
+            "{base_domain: a, override_local_dns: false, nameservers: {split: {x y: []}}}",
+            "is not a domain name",
+        ),
+        (
+            "{base_domain: a, override_local_dns: false, extra_records: [{name: x, value: v}]}",
+            "record 1: `v` is not an address",
+        ),
+        (
+            "{base_domain: a, override_local_dns: false, extra_records: [{name: x, type: A, value: 'f::'}]}",
+            "does not fit type A",
+        ),
     ],
 )
 def test_dns_mistakes(tmp_path: Path, dns: str, words: str) -> None:
     assert words in problems(tmp_path, f"server_url: https://vpn.example.com\ndns: {dns}\n")
+
+
+@pytest.mark.parametrize("spelling", ["770", "0770", "0o770", "'0770'", '"0o770"'])
+def test_a_file_mode_is_octal_however_it_is_spelled(tmp_path: Path, spelling: str) -> None:
+    """YAML reads some of these as decimal or octal numbers."""
+    settings, _ = load_settings(write(tmp_path, GOOD + f"unix_socket_permission: {spelling}\n"), {})
+    assert settings.unix_socket_permission == 0o770
+
+
+@pytest.mark.parametrize("password", ["0123", "yes", "1e3", "2024-01-01", "null_", "12:30"])
+def test_a_password_stays_as_it_is_written(tmp_path: Path, password: str) -> None:
+    postgres = f"{{host: h, name: n, user: u, ssl: false, pass: {password}}}"
+    text = GOOD + f"database: {{type: postgres, postgres: {postgres}}}\n"
+    settings, _ = load_settings(write(tmp_path, text), {})
+    assert settings.database.password.reveal() == password
+    assert settings.database.ssl == "false"
+
+
+def test_a_former_key_that_says_what_everybody_has_is_no_mistake(tmp_path: Path) -> None:
+    settings, notices = load_settings(write(tmp_path, GOOD + "randomize_client_port: false\n"), {})
+    assert settings.server_port == 8080
+    assert "randomizeClientPort" in notices[0]
+
+
+def test_a_section_may_be_empty(tmp_path: Path) -> None:
+    assert load_settings(write(tmp_path, GOOD + "derp:\nlog: {}\ndns_config: {}\n"), {})[1] == []
 
 
 def test_keys_without_effect_are_named_once(tmp_path: Path) -> None:
@@ -149,6 +195,16 @@ def test_the_environment_overrides(tmp_path: Path) -> None:
     assert settings.dns.nameservers == ("9.9.9.9", "1.1.1.1")
     assert settings.dns.split == {"lab": ("10.0.0.1",)}
     assert notices == []
+
+
+def test_former_names_work_in_the_environment_too(tmp_path: Path) -> None:
+    env = {"HEADSCALE_ACL_POLICY_PATH": "p.hujson", "HEADSCALE_IP_PREFIXES": "100.64.0.0/16"}
+    text = GOOD + "policy: {path: other}\nprefixes: {v4: 100.64.0.0/10}\n"
+    settings, notices = load_settings(write(tmp_path, text), env)
+    assert settings.policy_path == tmp_path / "p.hujson"
+    assert (str(settings.prefix_v4), settings.prefix_v6) == ("100.64.0.0/16", None)
+    assert len(notices) == 2
+    assert "full login" in problems(tmp_path, GOOD, {"HEADSCALE_OIDC_STRIP_EMAIL_DOMAIN": "true"})
 
 
 def test_a_wrong_variable_is_named(tmp_path: Path) -> None:

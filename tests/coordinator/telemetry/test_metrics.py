@@ -16,6 +16,8 @@ def test_each_metric_can_be_driven_above_zero() -> None:
     metrics.waiting_commands.set(4)
     metrics.nodes.labels(presence="online").set(2)
     text = metrics.render().decode()
+    for name in ("process_resident_memory_bytes", "process_open_fds", "python_info", "python_gc_"):
+        assert name in text
     for name in (
         'map_responses_total{kind="full"} 1.0',
         'map_bytes_total{kind="full"} 10.0',

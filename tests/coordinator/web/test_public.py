@@ -31,7 +31,11 @@ async def test_the_key_is_given_twice(http: aiohttp.ClientSession) -> None:
     assert document["legacyPublicKey"] == document["publicKey"]
 
 
-@pytest.mark.parametrize("query", ["", "?v=", "?v=x", "?v=10", "?v=-1"])
+@pytest.mark.parametrize(
+    "query",
+    ["", "?v=", "?v=x", "?v=10", "?v=-1", "?v=%D9%A3%D9%A9", "?v=" + "1" * 5000],
+    ids=lambda query: query[:8] or "none",
+)
 async def test_old_or_missing_versions_are_refused(http: aiohttp.ClientSession, query: str) -> None:
     async with http.get("/key" + query) as response:
         assert response.status == 400
@@ -65,6 +69,12 @@ async def test_the_api_is_not_here(http: aiohttp.ClientSession) -> None:
     async with http.get("/api/v1/user") as response:
         assert response.status == 401
         assert "unix socket" in (await response.json(content_type=None))["message"]
+
+
+async def test_a_wrong_method_names_the_right_one(http: aiohttp.ClientSession) -> None:
+    async with http.post("/health") as response:
+        assert response.status == 405
+        assert "GET" in response.headers["Allow"]
 
 
 async def test_unknown_pages_answer_briefly(http: aiohttp.ClientSession) -> None:

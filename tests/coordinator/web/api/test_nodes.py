@@ -64,6 +64,9 @@ async def test_verbs(server: Running, node: FakeTailscaled) -> None:
         ("POST", "/api/v1/node/1/expire", {"expiry": "2099-01-01T00:00:00Z", "disableExpiry": True}, 400),
         ("GET", "/api/v1/node?user=nobody", None, 404),
         ("POST", "/api/v1/auth/register", {"user": "alice", "authId": "x"}, 404),
+        ("POST", "/api/v1/auth/register", {"user": "", "authId": "x"}, 400),
+        ("POST", "/api/v1/node/register", None, 400),
+        ("GET", "/api/v1/node/" + "9" * 5000, None, 400),
     ],
 )
 async def test_mistakes(

@@ -36,6 +36,8 @@ async def test_an_id_is_never_given_twice(server: Running) -> None:
         ("POST", "/api/v1/user", '{"name":"a b"}', 400),
         ("POST", "/api/v1/user", '{"name":["x"]}', 400),
         ("POST", "/api/v1/user", "[]", 400),
+        ("POST", "/api/v1/user", '{"name":"ab","displayName":"\\ud800"}', 400),
+        ("POST", "/api/v1/user", '{"name":"ab","displayName":"a\\u0000"}', 400),
         ("POST", "/api/v1/user", "{", 400),
         ("DELETE", "/api/v1/user/77", None, 404),
         ("DELETE", "/api/v1/user/x", None, 400),

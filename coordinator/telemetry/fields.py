@@ -1,0 +1,36 @@
+"""The names of fields in log lines, one for each thing, whoever logs it.
+
+Somebody who looks for a node writes `node_id=7` and finds every line. A test compares the calls in the code
+with this table; a new field gets its line here first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+FIELDS: Mapping[str, str] = {
+    "bytes_in": "bytes received on a connection",
+    "bytes_out": "bytes sent on a connection",
+    "capability_version": "what the client says it understands",
+    "connection": "short name of a control connection, within this process",
+    "connections": "how many connections",
+    "error": "message of an error, when the error itself is not logged",
+    "machine_key": "MachineKey of a client, in full or its beginning",
+    "method": "HTTP method",
+    "node_id": "id of a node",
+    "notice": "a remark about the configuration",
+    "open_streams": "requests that were under way when a connection ended",
+    "path": "of a file, or of an HTTP request without its query",
+    "problems": "everything that is wrong with a policy",
+    "reason": "why something was refused or ended",
+    "refused": "how many were refused so far",
+    "remote": "address of the other side, as far as proxies are believed",
+    "request_id": "names one request; also shown to whoever sent it",
+    "requests": "how many requests a connection carried",
+    "restart": "whether the program starts again in place",
+    "seconds": "how long it took",
+    "server_url": "the address clients use",
+    "status": "HTTP status of the answer",
+    "task": "name of a background task",
+    "version": "of this program",
+}
