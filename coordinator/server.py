@@ -327,7 +327,7 @@ class Server:
         except KeyFormatError as error:
             raise InvalidError(f"derp.server.private_key_path: {error}") from error
         admission: Admission = TailnetAdmission(tailnet) if settings.verify_clients else AllowAll()
-        relay = Relay(private_key=private_key, admission=admission)
+        relay = Relay(private_key=private_key, admission=admission, metrics=METRICS.registry)
         tailnet.on_departure(lambda node: relay.disconnect(raw_bytes(node.node_key)))
         await relay.start()
         if settings.stun_listen_addr is not None:

@@ -24,6 +24,8 @@ class UserService:
     def find(self, text: str | int) -> User:
         """A user by id, name or e-mail, in this order; NotFoundError when there is none."""
         users = self._tailnet.snapshot.users
+        if text == "":
+            raise NotFoundError("no user is named: give an id, a name or an e-mail")
         if isinstance(text, int) or text.isdecimal():
             user = users.get(UserID(int(text)))
             if user is not None:
