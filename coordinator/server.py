@@ -66,6 +66,7 @@ from derp.admission import Admission, AllowAll
 from derp.certificate import CertificateError, ensure_self_signed
 from derp.keys import KeyFormatError, load_or_create_private_key
 from derp.server import Relay
+from derp.standalone import server_context
 from derp.stun_server import serve_stun
 
 log = structlog.get_logger(__name__)
@@ -457,15 +458,10 @@ def _may_relay(tailnet: Tailnet, node_key: str) -> bool:
 
 
 def _tls(cert_path: Path, key_path: Path) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    # Both upgrades need HTTP/1.1.
-    context.set_alpn_protocols(["http/1.1"])
     try:
-        context.load_cert_chain(cert_path, key_path)
+        return server_context(cert_path, key_path)
     except (OSError, ssl.SSLError) as error:
         raise InvalidError(f"cannot load the certificate {cert_path} with {key_path}: {error}") from error
-    return context
 
 
 def _socket_in_use(path: Path) -> bool:

@@ -7,9 +7,7 @@ from coordinator.control.router import answer_json
 from coordinator.services.registration import RegistrationService
 from coordinator.tailcfg.capver import MINIMUM
 from coordinator.tailcfg.codec import decode, encode
-from coordinator.tailcfg.register import RegisterRequest, RegisterResponse
-
-_NOBODY = {"ID": 0, "DisplayName": "", "LoginName": ""}
+from coordinator.tailcfg.register import NOBODY, RegisterRequest, RegisterResponse
 
 
 class RegisterHandler:
@@ -23,7 +21,7 @@ class RegisterHandler:
         document = decode(await request.body(), RegisterRequest)
         if document.version < MINIMUM:
             text = "this client is too old for this server: update Tailscale to 1.80 or newer"
-            response = RegisterResponse(user=_NOBODY, login=_NOBODY, error=text)
+            response = RegisterResponse(user=NOBODY, login=NOBODY, error=text)
         else:
             response = await self._registration.register(request.peer.machine_key, document)
         await answer_json(stream, encode(response))

@@ -75,7 +75,6 @@ def full_map(
         ssh=ssh,
         self_view=self_view,
         special_seq=world.special_seq,
-        config_seq=world.config_seq,
     )
     return frames, state
 

@@ -34,4 +34,3 @@ class SessionState:
     ssh: Sequence[SSHRule] = ()
     self_view: SelfView | None = None
     special_seq: int = 0
-    config_seq: int = 0

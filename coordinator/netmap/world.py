@@ -29,7 +29,6 @@ class World:
     fragments: Fragments
     structure_seq: int = 0
     special_seq: int = 0
-    config_seq: int = 0
 
     @property
     def config(self) -> MapConfig:

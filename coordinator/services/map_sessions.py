@@ -11,7 +11,6 @@ import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from time import perf_counter
 from typing import Protocol
 
@@ -64,7 +63,6 @@ class Session:
     stream: MapStream
     state: SessionState
     node: Node
-    opened: datetime
     keepalives: bool
     last_sent: float
     stuck: bool = False
@@ -137,7 +135,6 @@ class MapSessions:
             stream=stream,
             state=state,
             node=current.node,
-            opened=now,
             keepalives=keepalives,
             last_sent=loop.time(),
         )
@@ -161,11 +158,6 @@ class MapSessions:
             self._dirty_since = perf_counter()
         self._dirty |= fresh
         self._schedule()
-
-    def end_all(self) -> None:
-        """Have every client come back for a full map: the configuration itself changed."""
-        for session in list(self._sessions.values()):
-            self._lose(session, "configuration changed")
 
     # fan-out
 

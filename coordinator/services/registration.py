@@ -27,7 +27,7 @@ from coordinator.tailcfg.keys import (
     parse_network_lock_key,
     parse_node_key,
 )
-from coordinator.tailcfg.register import RegisterRequest, RegisterResponse
+from coordinator.tailcfg.register import NOBODY, RegisterRequest, RegisterResponse
 from coordinator.tailnet.actors import Actor
 from coordinator.tailnet.addresses import Address, Network, Prefixes, next_free
 from coordinator.tailnet.directory import Directory
@@ -53,8 +53,6 @@ from coordinator.telemetry.metrics import METRICS
 log = structlog.get_logger(__name__)
 
 UNKNOWN_KEY = "the auth key is not known to this server; copy the whole text, or ask for a new one"
-_NOBODY = {"ID": 0, "DisplayName": "", "LoginName": ""}
-
 
 RandomOffset = Callable[[int], int]
 """Where random address allocation starts: a number below the given size."""
@@ -316,13 +314,13 @@ class RegistrationService:
                     user=user, login=login, machine_authorized=True, node_key_expired=True
                 )
             case Logout():
-                return RegisterResponse(user=_NOBODY, login=_NOBODY, node_key_expired=True)
+                return RegisterResponse(user=NOBODY, login=NOBODY, node_key_expired=True)
             case Login():
                 url = self._logins.begin(parsed.machine_key, parsed.node_key, parsed.request)
-                return RegisterResponse(user=_NOBODY, login=_NOBODY, auth_url=url)
+                return RegisterResponse(user=NOBODY, login=NOBODY, auth_url=url)
             case Refuse(message):
                 log.info("registration refused", reason=message)
-                return RegisterResponse(user=_NOBODY, login=_NOBODY, error=message)
+                return RegisterResponse(user=NOBODY, login=NOBODY, error=message)
             case _:
                 raise CoordinatorError("registration was decided but not carried out")
 

@@ -26,11 +26,6 @@ def frame(parts: Iterable[bytes]) -> bytes:
     return len(body).to_bytes(_LENGTH_BYTES, "little") + body
 
 
-def frame_plain(document: bytes) -> bytes:
-    """One map message without compression, for foreign clients that ask for none."""
-    return len(document).to_bytes(_LENGTH_BYTES, "little") + document
-
-
 def message(document: bytes) -> bytes:
     """Compress and frame a whole document."""
     return frame((compress(document),))

@@ -14,6 +14,9 @@ from msgspec import UNSET, UnsetType
 
 from coordinator.tailcfg.codec import GO_ZERO_TIME
 
+NOBODY: dict[str, Any] = {"ID": 0, "DisplayName": "", "LoginName": ""}
+"""User and Login of an answer that admits nobody."""
+
 
 class RegisterAuth(msgspec.Struct, rename={"auth_key": "AuthKey"}):
     """Credentials inside a RegisterRequest."""

@@ -15,9 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
 from coordinator.store.engine import postgres_url
+from tests.support.prerequisites import require
 
 USER = "tester"
 START_SECONDS = 30
@@ -70,22 +69,18 @@ def find_binary(name: str) -> str | None:
     return str(candidates[-1]) if candidates else None
 
 
-def require() -> dict[str, str]:
-    """The binaries, or a loud skip (a failure where they are required)."""
+def find_binaries() -> dict[str, str]:
+    """The binaries a cluster needs, or a loud skip (a failure where everything is required)."""
     binaries = {name: find_binary(name) for name in ("initdb", "postgres", "psql")}
-    missing = [name for name, path in binaries.items() if path is None]
-    if missing:
-        reason = f"PostgreSQL is not installed ({', '.join(missing)} missing): tests against it do not run"
-        if os.environ.get("COORDINATOR_REQUIRE_ALL") or os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
+    missing = [f"no {name}" for name, path in binaries.items() if path is None]
+    require(missing, "tests with PostgreSQL")
     return {name: path for name, path in binaries.items() if path is not None}
 
 
 @contextmanager
 def running_cluster() -> Iterator[Cluster]:
     """Start a cluster in a temporary directory and stop it again."""
-    binaries = require()
+    binaries = find_binaries()
     directory = Path(tempfile.mkdtemp(prefix="coordinator-pg-"))
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

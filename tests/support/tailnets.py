@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
 from ipaddress import ip_network
 from typing import Any
 
@@ -183,7 +182,3 @@ class ClientModel:
             "ssh": self.ssh,
             "profiles": {key: value for key, value in self.profiles.items() if key in used},
         }
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)

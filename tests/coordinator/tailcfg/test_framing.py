@@ -6,7 +6,7 @@ import io
 
 import zstandard
 
-from coordinator.tailcfg.framing import compress, frame, frame_plain, message
+from coordinator.tailcfg.framing import compress, frame, message
 
 
 def plaintext(framed: bytes) -> bytes:
@@ -22,7 +22,3 @@ def test_a_message_is_length_and_zstd() -> None:
 
 def test_parts_join_to_one_document() -> None:
     assert plaintext(frame([compress(b'{"a":'), compress(b"1"), compress(b"}")])) == b'{"a":1}'
-
-
-def test_plain_framing() -> None:
-    assert frame_plain(b"{}") == b"\x02\x00\x00\x00{}"
