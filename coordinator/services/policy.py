@@ -6,13 +6,15 @@ A policy that does not load is refused with every problem it has; the one in for
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import structlog
 
-from acl import Policy, PolicyError, check_policy, parse_policy
+from acl import Policy, PolicyError, Problem, check_policy, parse_policy
+from coordinator.netmap.derp import with_policy_relays
 from coordinator.services.tailnet import Tailnet
 from coordinator.tailnet.actors import Actor
 from coordinator.tailnet.directory import Directory
@@ -42,6 +44,7 @@ class PolicyService:
         stored: The version in force, in database mode.
         versions: Reads so many newest versions, newest first.
         associated_domains: E-mail domains the tailnet owns.
+        on_change: Called after another policy came into force while the server runs.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class PolicyService:
         stored: StoredPolicy | None,
         versions: Callable[[int], Awaitable[list[StoredPolicy]]],
         associated_domains: tuple[str, ...] = (),
+        on_change: Callable[[], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
         self._tailnet = tailnet
         self._path = path
@@ -62,6 +66,8 @@ class PolicyService:
         self._associated_domains = associated_domains
         self._text = stored.text if stored else ""
         self._updated_at = stored.created_at if stored else None
+        self._on_change = on_change
+        self._follow_up: asyncio.Task[None] | None = None
         self._seen: _Identity = None
         self._task: asyncio.Task[None] | None = None
 
@@ -90,9 +96,10 @@ class PolicyService:
 
     async def close(self) -> None:
         """Stop watching."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        tasks = [task for task in (self._task, self._follow_up) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def get(self) -> tuple[str, datetime | None]:
         """The text in force and since when; NotFoundError when none was ever set."""
@@ -144,7 +151,7 @@ class PolicyService:
             return stored
 
         stored = await self._tailnet.execute(command)
-        self._tailnet.replace_policy(policy)
+        self._put_in_force(policy)
         self._stored = stored
         self._text, self._updated_at = text, stored.created_at
         return stored
@@ -168,10 +175,15 @@ class PolicyService:
         except InvalidError as error:
             log.error("policy not readable, the former one stays in force", error=error.message)
             return False
-        self._tailnet.replace_policy(policy)
+        self._put_in_force(policy)
         self._took_over(text)
         log.info("policy loaded", path=str(self._path))
         return True
+
+    def _put_in_force(self, policy: Policy) -> None:
+        self._tailnet.replace_policy(policy)
+        if self._on_change is not None:
+            self._follow_up = spawn("policy follow-up", self._on_change())
 
     async def _watch(self) -> None:
         while True:
@@ -200,8 +212,16 @@ class PolicyService:
     def _took_over(self, text: str) -> None:
         self._text, self._updated_at = text, datetime.now(UTC)
 
+    def _check_relays(self, policy: Policy) -> None:
+        """Only the server knows which relays are left beside the policy's."""
+        try:
+            with_policy_relays(self._tailnet.configured, policy.derp_map)
+        except InvalidError as error:
+            raise PolicyError([Problem(code="bad-relays", message=error.message)]) from error
+
     def _checked(self, text: str) -> Policy:
         policy = parse_policy(text)
+        self._check_relays(policy)
         snapshot = self._tailnet.snapshot
         facts = tailnet_facts(
             snapshot.users.values(),

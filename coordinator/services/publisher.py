@@ -11,6 +11,7 @@ from heapq import heappop, heappush
 from typing import TypeVar
 
 from acl import Policy
+from coordinator.netmap.derp import with_policy_relays
 from coordinator.netmap.world import World
 from coordinator.tailnet.bits import indices
 from coordinator.tailnet.facts import node_fact, tailnet_facts
@@ -30,6 +31,7 @@ class Publisher:
         self.world = world
         self._associated_domains = tuple(associated_domains)
         self._auto_updates = auto_updates
+        self.configured = world.config
         self._free: list[int] = []
         self._next_index = 0
 
@@ -70,7 +72,7 @@ class Publisher:
         world, old = self.world, self.world.snapshot
         seq = old.seq + 1
         before = {index: world.default_view(record) for index, record in old.records.items()}
-        affected = world.policy.replace_policy(policy)
+        affected = world.policy.replace_policy(policy) | self._relays_changed(policy, seq)
         world.structure_seq = world.special_seq = seq
         world.fragments.policy_changed()
         records = dict(old.records)
@@ -83,6 +85,19 @@ class Publisher:
         world.log.changed(seq, changed)
         world.fragments.touch(seq, changed)
         return affected | self._viewers_of(changed)
+
+    def _relays_changed(self, policy: Policy | None, seq: int) -> int:
+        """The policy's `derpMap` joins the configured relays; everybody hears of a difference."""
+        world = self.world
+        config = with_policy_relays(self.configured, policy.derp_map if policy is not None else None)
+        if (config.derp_map, config.derp_map_unpinned) == (
+            world.config.derp_map,
+            world.config.derp_map_unpinned,
+        ):
+            return 0
+        world.fragments.use(config)
+        world.config_seq = seq
+        return sum(1 << index for index in world.snapshot.records)
 
     def _users_changed(self, users: Mapping[UserID, User], seq: int) -> int:
         facts = tailnet_facts(

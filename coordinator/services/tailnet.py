@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeVar
 import structlog
 
 from acl import Policy, PolicyError
+from coordinator.netmap.config import MapConfig
 from coordinator.netmap.world import World
 from coordinator.services.publisher import Publisher
 from coordinator.tailnet.clock import Clock
@@ -87,6 +88,11 @@ class Tailnet:
     def snapshot(self) -> Snapshot:
         """The newest published state."""
         return self.world.snapshot
+
+    @property
+    def configured(self) -> MapConfig:
+        """Names, relays and DNS as configured, before the policy has its say."""
+        return self._publisher.configured
 
     @property
     def waiting(self) -> int:

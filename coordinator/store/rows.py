@@ -98,6 +98,7 @@ def node_row(node: Node) -> dict[str, Any]:
         "expiry": node.expiry,
         "created_at": node.created_at,
         "approved_routes": _list(node.approved_routes),
+        "attributes": json.dumps(dict(node.attributes), separators=(",", ":")),
         **volatile_row(node),
     }
 
@@ -107,7 +108,8 @@ def node_from(row: Row[Any]) -> Node:
     columns = dict(row._mapping)
     for name in ("tags", "approved_routes", "endpoints"):
         columns[name] = tuple(json.loads(columns[name]))
-    columns["hostinfo"] = json.loads(columns["hostinfo"])
+    for name in ("hostinfo", "attributes"):
+        columns[name] = json.loads(columns[name])
     columns["ipv4"] = IPv4Address(columns["ipv4"]) if columns["ipv4"] else None
     columns["ipv6"] = IPv6Address(columns["ipv6"]) if columns["ipv6"] else None
     return Node(**columns)

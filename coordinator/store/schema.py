@@ -121,6 +121,7 @@ nodes = Table(
     Column("expiry", Moment),
     Column("created_at", Moment, nullable=False),
     Column("approved_routes", Text, nullable=False),
+    Column("attributes", Text, nullable=False, server_default="{}"),
     Column("hostinfo", Text, nullable=False),
     Column("endpoints", Text, nullable=False),
     Column("home_derp", BigInteger, nullable=False),

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from acl import PolicyError
+from coordinator.services.nodes import NodeService
 from coordinator.services.policy import PolicyService
 from coordinator.tailnet.actors import Actor
 from coordinator.tailnet.errors import InvalidError, NotFoundError
@@ -103,3 +104,33 @@ async def test_file_mode_cannot_be_set(tmp_path: Path) -> None:
     )
     with pytest.raises(InvalidError, match=r"policy\.path"):
         await service.set(ALL, actor=ACTOR)
+
+
+async def test_relays_are_checked_with_those_the_server_has() -> None:
+    tailnet, _, _ = make_tailnet(two_nodes())
+    service = PolicyService(tailnet, path=None, database_mode=True, stored=None, versions=no_versions)
+    with pytest.raises(PolicyError, match="leaves no region"):
+        service.check('{"derpMap": {"OmitDefaultRegions": true}}')
+    service.check('{"derpMap": {"Regions": {"901": {"Nodes": [{"HostName": "relay.example.com"}]}}}}')
+
+
+async def test_what_a_new_policy_approves_is_approved_at_once(tmp_path: Path) -> None:
+    node = make_node(1, hostinfo={"RoutableIPs": ["10.0.0.0/24"]})
+    state = TailnetState(users={make_user(1).id: make_user(1)}, nodes={node.id: node})
+    tailnet, _, _ = make_tailnet(state)
+    tailnet.start()
+    service = PolicyService(
+        tailnet,
+        path=None,
+        database_mode=True,
+        stored=None,
+        versions=no_versions,
+        on_change=NodeService(tailnet).approve_by_policy,
+    )
+    await service.set('{"autoApprovers": {"routes": {"10.0.0.0/8": ["user1@"]}}}', actor=ACTOR)
+    async with asyncio.timeout(5):
+        while not tailnet.snapshot.nodes()[0].approved_routes:
+            await asyncio.sleep(0.01)
+    assert tailnet.snapshot.nodes()[0].approved_routes == ("10.0.0.0/24",)
+    await service.close()
+    await tailnet.close()
