@@ -75,11 +75,23 @@ async def start_services(
     config = map_config(settings, certificate_sha256=certificate_sha256)
     world = World(
         snapshot=Snapshot(),
-        policy=PolicyIndex(None, tailnet_facts(state.users.values(), domain=config.domain)),
+        policy=PolicyIndex(
+            None,
+            tailnet_facts(
+                state.users.values(), domain=config.domain, associated_domains=settings.associated_domains
+            ),
+        ),
         log=ChangeLog(),
         fragments=Fragments(config),
     )
-    tailnet = Tailnet(store, state, world, utc_now, auto_updates=settings.auto_update_enabled)
+    tailnet = Tailnet(
+        store,
+        state,
+        world,
+        utc_now,
+        associated_domains=settings.associated_domains,
+        auto_updates=settings.auto_update_enabled,
+    )
     nodes = NodeService(tailnet)
     policy = PolicyService(
         tailnet,
@@ -87,6 +99,7 @@ async def start_services(
         database_mode=settings.policy_in_database,
         stored=state.policy,
         versions=store.policies,
+        associated_domains=settings.associated_domains,
         on_change=nodes.approve_by_policy,
     )
     policy.load()

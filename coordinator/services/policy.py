@@ -43,7 +43,7 @@ class PolicyService:
         database_mode: Whether `set` works.
         stored: The version in force, in database mode.
         versions: Reads so many newest versions, newest first.
-        associated_domains: E-mail domains the tailnet owns.
+        associated_domains: E-mail domains rules may name; None for any.
         on_change: Called after another policy came into force while the server runs.
     """
 
@@ -55,7 +55,7 @@ class PolicyService:
         database_mode: bool,
         stored: StoredPolicy | None,
         versions: Callable[[int], Awaitable[list[StoredPolicy]]],
-        associated_domains: tuple[str, ...] = (),
+        associated_domains: tuple[str, ...] | None = None,
         on_change: Callable[[], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
         self._tailnet = tailnet

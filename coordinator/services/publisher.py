@@ -27,9 +27,11 @@ V = TypeVar("V")
 class Publisher:
     """Owner of the `World`; the only code that replaces its snapshot."""
 
-    def __init__(self, world: World, *, associated_domains: Iterable[str], auto_updates: bool) -> None:
+    def __init__(
+        self, world: World, *, associated_domains: tuple[str, ...] | None, auto_updates: bool
+    ) -> None:
         self.world = world
-        self._associated_domains = tuple(associated_domains)
+        self._associated_domains = associated_domains
         self._auto_updates = auto_updates
         self.configured = world.config
         self._free: list[int] = []

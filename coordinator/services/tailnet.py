@@ -8,7 +8,7 @@ change the snapshot at once and are written in batches.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
@@ -63,7 +63,7 @@ class Tailnet:
         world: World,
         clock: Clock,
         *,
-        associated_domains: Iterable[str] = (),
+        associated_domains: tuple[str, ...] | None = None,
         auto_updates: bool = False,
     ) -> None:
         self.world = world

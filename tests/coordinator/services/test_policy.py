@@ -134,3 +134,12 @@ async def test_what_a_new_policy_approves_is_approved_at_once(tmp_path: Path) ->
     assert tailnet.snapshot.nodes()[0].approved_routes == ("10.0.0.0/24",)
     await service.close()
     await tailnet.close()
+
+
+async def test_rules_may_name_a_domain_before_its_first_user_unless_domains_are_configured() -> None:
+    text = '{"acls": [{"action": "accept", "src": ["user:*@example.com"], "dst": ["*:*"]}]}'
+    tailnet, _, _ = make_tailnet(two_nodes())
+    made = {"path": None, "database_mode": True, "stored": None, "versions": no_versions}
+    PolicyService(tailnet, **made).check(text)  # type: ignore[arg-type]
+    with pytest.raises(PolicyError, match="not associated"):
+        PolicyService(tailnet, **made, associated_domains=("example.org",)).check(text)  # type: ignore[arg-type]
