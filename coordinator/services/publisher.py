@@ -5,12 +5,12 @@ Everything here runs between awaits: readers see the state before or the state a
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from heapq import heappop, heappush
 from typing import TypeVar
 
-from acl import Policy
+from acl import Policy, PolicyDraft
 from coordinator.netmap.derp import with_policy_relays
 from coordinator.netmap.world import World
 from coordinator.tailnet.bits import indices
@@ -71,16 +71,24 @@ class Publisher:
 
     def replace_policy(self, policy: Policy | None) -> int:
         """Put another policy in force; returns whom it concerns."""
+        return self._take_policy(policy, lambda: self.world.policy.replace_policy(policy))
+
+    def adopt_policy(self, draft: PolicyDraft) -> int:
+        """Put a compiled policy in force; returns whom it concerns."""
+        return self._take_policy(draft.policy, lambda: self.world.policy.adopt(draft))
+
+    def _take_policy(self, policy: Policy | None, replace_it: Callable[[], int]) -> int:
         world, old = self.world, self.world.snapshot
         seq = old.seq + 1
         before = {index: world.default_view(record) for index, record in old.records.items()}
-        affected = world.policy.replace_policy(policy) | self._relays_changed(policy, seq)
+        affected = replace_it() | self._relays_changed(policy, seq)
         world.structure_seq = world.special_seq = seq
         world.fragments.policy_changed()
         records = dict(old.records)
         changed = 0
         for index, record in old.records.items():
-            if world.default_view(record) != before[index]:
+            view = world.default_view(record)
+            if view is not before[index] and view != before[index]:
                 records[index] = replace(record, full_seq=seq, self_seq=seq)
                 changed |= 1 << index
         world.snapshot = replace(old, seq=seq, records=records)
