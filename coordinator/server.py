@@ -67,7 +67,8 @@ SOCKET_ACTOR = Actor(kind="socket", name="local")
 FIRST_USER = "first"
 FIRST_KEY_LIFETIME = timedelta(hours=24)
 SHUTDOWN_SECONDS = 3.0
-LAG_INTERVAL = 0.5
+LAG_INTERVAL = 0.25
+COUNT_INTERVAL = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -390,10 +391,14 @@ def _socket_in_use(path: Path) -> bool:
 
 async def _measure_lag(tailnet: Tailnet) -> None:
     loop = asyncio.get_running_loop()
+    counted = 0.0
     while True:
         due = loop.time() + LAG_INTERVAL
         await asyncio.sleep(LAG_INTERVAL)
         METRICS.loop_lag_seconds.observe(max(0.0, loop.time() - due))
+        if loop.time() - counted < COUNT_INTERVAL:
+            continue
+        counted = loop.time()
         METRICS.waiting_commands.set(tailnet.waiting)
         records = tailnet.snapshot.records.values()
         online = sum(record.node.online for record in records)

@@ -17,12 +17,11 @@ from coordinator.netmap.session import SessionState
 from coordinator.netmap.user_profiles import owners
 from coordinator.netmap.world import World
 from coordinator.tailcfg.codec import encode, go_time
-from coordinator.tailcfg.framing import compress
+from coordinator.tailcfg.framing import END, compress
 from coordinator.tailnet.bits import indices
 from coordinator.tailnet.snapshot import NodeRecord, shown_user
 
 _END_OF_PEERS = compress(b"]}")
-_END = compress(b"}")
 
 
 def full_map(
@@ -68,7 +67,7 @@ def full_map(
         frames += _peer_frames(world, viewer, visible, views)
         frames.append(_END_OF_PEERS)
     else:
-        frames.append(_END)
+        frames.append(END)
     state = SessionState(
         node_id=node_id,
         index=viewer.index,
@@ -146,4 +145,4 @@ def tombstone(world: World, *, node_key: str, machine_key: str, pinning: bool, n
         + encode([profile])
         + b',"SSHPolicy":{"rules":[]},"PacketFilters":{"base":[]}'
     )
-    return [compress(head), world.fragments.static_frame(pinning=pinning), _END]
+    return [compress(head), world.fragments.static_frame(pinning=pinning), END]

@@ -19,7 +19,7 @@ from coordinator.netmap.world import World
 from coordinator.tailcfg.codec import encode
 from coordinator.tailcfg.derp_map import DERPMap
 from coordinator.tailcfg.dns_config import DNSConfig
-from coordinator.tailcfg.framing import message
+from coordinator.tailcfg.framing import END, compress, frame, message
 from coordinator.tailnet.bits import from_indices, indices
 from coordinator.tailnet.nodes import NodeID
 from coordinator.tailnet.snapshot import NodeRecord, shown_user
@@ -52,18 +52,21 @@ class _Difference:
     relays: DERPMap | None
     dns: DNSConfig | None
 
-    def __bool__(self) -> bool:
+    @property
+    def shared(self) -> bool:
+        """Whether it says anything that others are told alike."""
         return bool(
             self.peers.removed
             or self.peers.full
             or self.peers.patches
             or self.profiles
-            or self.self_view is not None
-            or self.rules is not None
             or self.ssh is not None
             or self.relays is not None
-            or self.dns is not None
         )
+
+    def __bool__(self) -> bool:
+        own = (self.self_view, self.rules, self.dns)
+        return self.shared or any(part is not None for part in own)
 
 
 def next_message(world: World, state: SessionState) -> tuple[bytes | None, SessionState]:
@@ -84,18 +87,7 @@ def next_message(world: World, state: SessionState) -> tuple[bytes | None, Sessi
     difference, new_state = _compare(world, state, viewer)
     if not difference:
         return None, new_state
-    if difference.self_view is not None or difference.peers.views or difference.dns is not None:
-        return _encode(world, viewer, difference), new_state
-    key = (
-        tuple(difference.peers.removed),
-        tuple(difference.peers.full),
-        tuple(difference.peers.patches),
-        difference.profiles,
-        difference.rules,
-        difference.ssh,
-        difference.relays is not None and (world.config_seq, state.pinning),
-    )
-    return world.fragments.deltas.get(key, lambda: _encode(world, viewer, difference)), new_state
+    return _encode(world, state, viewer, difference), new_state
 
 
 def _volatile_message(world: World, state: SessionState) -> tuple[bytes | None, SessionState]:
@@ -181,24 +173,61 @@ def _compare(world: World, state: SessionState, viewer: NodeRecord) -> tuple[_Di
     return difference, new_state
 
 
-def _encode(world: World, viewer: NodeRecord, difference: _Difference) -> bytes:
-    """The message as JSON, compressed and framed."""
-    fragments = world.fragments
-    parts: list[bytes] = []
+def _encode(world: World, state: SessionState, viewer: NodeRecord, difference: _Difference) -> bytes:
+    """The message, framed: what many viewers are told alike is encoded and compressed once for them all.
+
+    It is a join of zstd frames: the shared beginning, the packet filter, and what only this viewer is told.
+    """
+    fragments, rules = world.fragments, difference.rules
+    key = (
+        tuple(difference.peers.removed),
+        tuple(difference.peers.full),
+        tuple(difference.peers.patches),
+        difference.profiles,
+        difference.ssh,
+        difference.relays is not None and (world.config_seq, state.pinning),
+    )
+    own: list[bytes] = []
     if difference.self_view is not None:
-        parts.append(b'"Node":' + self_json(world.config, viewer, difference.self_view))
-    parts += _peer_parts(world, difference.peers)
+        own.append(b'"Node":' + self_json(world.config, viewer, difference.self_view))
+    if difference.dns is not None:
+        own.append(b'"DNSConfig":' + encode(difference.dns))
+    if rules is not None and not own and not difference.shared:
+        # Under a policy that names nobody, all nodes have one filter.
+        return fragments.deltas.get(
+            ("filter", rules), lambda: message(b'{"PacketFilters":' + fragments.rules(rules) + b"}")
+        )
+    if not difference.shared or difference.peers.views:
+        # Nothing, or hardly anything, that others are told alike.
+        own += _shared_parts(world, difference)
+        if rules is not None:
+            own.append(b'"PacketFilters":' + fragments.rules(rules))
+        return message(b"{" + b",".join(own) + b"}")
+    if rules is None and not own:
+        return fragments.deltas.get(
+            key, lambda: message(b"{" + b",".join(_shared_parts(world, difference)) + b"}")
+        )
+    frames = [
+        fragments.deltas.get(
+            (*key, "begin"), lambda: compress(b"{" + b",".join(_shared_parts(world, difference)))
+        )
+    ]
+    if rules is not None:
+        frames.append(fragments.rules_frame(rules))
+    frames.append(compress(b",".join((b"", *own)) + b"}") if own else END)
+    return frame(frames)
+
+
+def _shared_parts(world: World, difference: _Difference) -> list[bytes]:
+    fragments = world.fragments
+    parts = _peer_parts(world, difference.peers)
     if difference.profiles:
         parts.append(b'"UserProfiles":' + fragments.profiles(world.snapshot, difference.profiles))
-    if difference.rules is not None:
-        parts.append(b'"PacketFilters":' + fragments.rules(difference.rules))
     if difference.ssh is not None:
         parts.append(b'"SSHPolicy":' + fragments.ssh(difference.ssh))
     if difference.relays is not None:
         parts.append(b'"DERPMap":' + encode(difference.relays))
-    if difference.dns is not None:
-        parts.append(b'"DNSConfig":' + encode(difference.dns))
-    return message(b"{" + b",".join(parts) + b"}")
+    return parts
 
 
 def _peer_parts(world: World, peers: _Peers) -> list[bytes]:

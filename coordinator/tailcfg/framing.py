@@ -26,6 +26,10 @@ def frame(parts: Iterable[bytes]) -> bytes:
     return len(body).to_bytes(_LENGTH_BYTES, "little") + body
 
 
+END = compress(b"}")
+"""The end of a document in several frames."""
+
+
 def message(document: bytes) -> bytes:
     """Compress and frame a whole document."""
     return frame((compress(document),))

@@ -14,6 +14,7 @@ from prometheus_client import (
 )
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+_SIZES = tuple(float(1 << power) for power in range(7, 22, 2))
 
 
 class Metrics:
@@ -27,8 +28,15 @@ class Metrics:
         self.map_responses = Counter(
             "coordinator_map_responses", "Map messages sent.", ["kind"], registry=self.registry
         )
-        self.map_bytes = Counter(
-            "coordinator_map_bytes", "Bytes of map messages sent.", ["kind"], registry=self.registry
+        self.map_size_bytes = Histogram(
+            "coordinator_map_size_bytes",
+            "Size of map messages, compressed.",
+            ["kind"],
+            buckets=_SIZES,
+            registry=self.registry,
+        )
+        self.waiting_maps = Gauge(
+            "coordinator_waiting_maps", "Clients that wait for their full map.", registry=self.registry
         )
         self.sessions = Gauge("coordinator_map_sessions", "Open map streams.", registry=self.registry)
         self.fanout_seconds = Histogram(

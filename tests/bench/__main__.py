@@ -1,15 +1,17 @@
 """`make bench`: joins, endpoint changes, policy edits, reconnects, churn and idleness, by clients and policy.
 
-    python -m tests.bench [--clients 50,100,200] [--policies all,tenth]
+    python -m tests.bench [--clients 50,100,200,400,1000,2000] [--policies all,tenth] [--peer-most 200]
 
 Ours alone, or with PEER_HEADSCALE=/path/to/headscale alternating with it in the same run, as ratios of the
-server process's CPU seconds. Clients and server share the machine; wall times include both.
+server process's CPU seconds. Clients and server share the machine; wall times include both. How costs grow
+from size to size is printed as the exponent of a power law.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import math
 import os
 import platform
 import statistics
@@ -18,7 +20,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from tests.bench.crowd import Crowd
-from tests.bench.process import MeasuredServer, servers
+from tests.bench.process import OURS, MeasuredServer, servers
 from tests.support.fake_tailscaled import FakeTailscaled
 
 CHANGES = 20
@@ -62,10 +64,13 @@ class Run:
     async def join(self) -> None:
         """A storm of joins, until everyone sees everyone."""
         before, began = self.cpu(), time.perf_counter()
+        empty = self.server.usage().resident
         await self.crowd.join()
         await self.crowd.converged(self.expected)
         self.figures["join: CPU ms a client"] = (self.cpu() - before) / len(self.crowd.members)
         self.figures["join: s until all see all"] = time.perf_counter() - began
+        grown = self.server.usage().resident - empty
+        self.figures["memory: KiB a session"] = grown * 1024 / len(self.crowd.members)
 
     async def change(self) -> None:
         """One endpoint changes, again and again."""
@@ -171,19 +176,46 @@ def report(kind: str, count: int, results: dict[str, dict[str, float]]) -> None:
         print("| " + " | ".join([figure, *cells]) + " |")
 
 
+def exponent(points: list[tuple[float, float]]) -> float:
+    """The power of x with which y grows: the slope of a line through the logarithms."""
+    xs, ys = zip(*((math.log(x), math.log(y)) for x, y in points if x > 0 and y > 0), strict=True)
+    return statistics.linear_regression(xs, ys).slope
+
+
+def report_growth(kind: str, sizes: dict[int, dict[str, float]]) -> None:
+    """How our costs grow; below 100 clients the clock's ticks of 10 ms say too little."""
+    large = {peers: figures for peers, figures in sizes.items() if figures["clients"] >= 100}
+    if len(large) < 3:
+        return
+    print(f"\n### policy `{kind}`, growth of ours: exponent of the cost against visible peers\n")
+    print("| cost | exponent |\n|---|---|")
+    for figure in ("join: CPU ms a client", "reconnect: CPU ms a client", "endpoint change: CPU ms"):
+        power = exponent([(peers, figures[figure]) for peers, figures in large.items()])
+        print(f"| {figure} | {power:.2f} |")
+
+
 def main() -> None:
     """Run everything asked for and print it."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench")
-    parser.add_argument("--clients", default="50,100,200", help="comma list")
+    parser.add_argument("--clients", default="50,100,200,400,1000,2000", help="comma list")
     parser.add_argument("--policies", default="all,tenth", help="all, tenth")
+    parser.add_argument("--peer-most", type=int, default=200, help="the peer takes part up to this")
     arguments = parser.parse_args()
     print(
         f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores, Python {platform.python_version()}, loopback"
     )
     for kind in arguments.policies.split(","):
+        ours: dict[int, dict[str, float]] = {}
         for count in (int(text) for text in arguments.clients.split(",")):
-            results = {server.name: asyncio.run(measure(server, kind, count)) for server in servers()}
+            results = {
+                server.name: asyncio.run(measure(server, kind, count))
+                for server in servers()
+                if server.name == OURS or count <= arguments.peer_most
+            }
             report(kind, count, results)
+            peers = count - 1 if kind == "all" else 5 * count // TAGS - 1
+            ours[peers] = {**results[OURS], "clients": float(count)}
+        report_growth(kind, ours)
 
 
 if __name__ == "__main__":

@@ -5,47 +5,91 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, field
-from typing import Any
 
-from tests.support.fake_tailscaled import FakeTailscaled, StreamEndedError
+import msgspec
+
+from tests.support.fake_tailscaled import FakeTailscaled, StreamEndedError, take_texts
+
+_ABSENT = msgspec.Raw(b"")
+
+
+class _Peer(msgspec.Struct):
+    """What the measurements look at of a Node."""
+
+    ID: int
+    Endpoints: list[str] | None = None
+
+
+class _Patch(msgspec.Struct):
+    """And of a PeerChange."""
+
+    NodeID: int
+    Endpoints: list[str] | None = None
+
+
+class _Message(msgspec.Struct):
+    """And of a MapResponse; the rest is skipped, not built, so that thousands fit into a process."""
+
+    Node: _Peer | None = None
+    Peers: list[_Peer] | None = None
+    PeersChanged: list[_Peer] | None = None
+    PeersRemoved: list[int] | None = None
+    PeersChangedPatch: list[_Patch] | None = None
+    PacketFilters: msgspec.Raw = _ABSENT
+
+
+_DECODER = msgspec.json.Decoder(_Message)
+
+
+@dataclass
+class Watched:
+    """An endpoint whose arrival is timed."""
+
+    node_id: int = 0
+    endpoint: str = ""
 
 
 @dataclass
 class Member:
-    """One client with its open stream."""
+    """One client with its open stream; `peers` is a bit set of node ids."""
 
     client: FakeTailscaled
-    peers: set[int] = field(default_factory=set)
-    endpoints_of: dict[int, tuple[list[str], float]] = field(default_factory=dict)
+    watched: Watched
+    peers: int = 0
+    heard_at: float = 0.0
     filters_seen: int = 0
-    changed_at: float = 0.0
     node_id: int = 0
     full: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def apply(self, message: dict[str, Any]) -> None:
+    def apply(self, text: bytes) -> None:
         """Keep what the measurements look at."""
-        now = time.perf_counter()
-        if "Node" in message:
-            self.node_id = message["Node"]["ID"]
-        for name in ("Peers", "PeersChanged"):
-            for peer in message.get(name, ()):
-                self.peers.add(peer["ID"])
-                self.endpoints_of[peer["ID"]] = (peer.get("Endpoints", []), now)
-        self.peers.difference_update(message.get("PeersRemoved", ()))
-        for patch in message.get("PeersChangedPatch", ()):
-            if "Endpoints" in patch:
-                self.endpoints_of[patch["NodeID"]] = (patch["Endpoints"], now)
-        if "PacketFilters" in message:
+        message = _DECODER.decode(text)
+        if message.Node is not None:
+            self.node_id = message.Node.ID
+        for peer in (*(message.Peers or ()), *(message.PeersChanged or ())):
+            self.peers |= 1 << peer.ID
+            self._look_at(peer.ID, peer.Endpoints)
+        for node_id in message.PeersRemoved or ():
+            self.peers &= ~(1 << node_id)
+        for patch in message.PeersChangedPatch or ():
+            self._look_at(patch.NodeID, patch.Endpoints)
+        if message.PacketFilters:
             self.filters_seen += 1
-        self.changed_at = now
         self.full.set()
+
+    def _look_at(self, node_id: int, endpoints: list[str] | None) -> None:
+        if node_id == self.watched.node_id and endpoints and self.watched.endpoint in endpoints:
+            self.heard_at = time.perf_counter()
 
 
 class Crowd:
     """All clients of one run."""
 
     def __init__(self, url: str, keys: list[str], count: int) -> None:
-        self.members = [Member(FakeTailscaled(url, hostname=f"n{number}")) for number in range(count)]
+        self._watched = Watched()
+        self.members = [
+            Member(FakeTailscaled(url, hostname=f"n{number}"), self._watched) for number in range(count)
+        ]
         self.lost = 0
         self._keys = keys
         self._readers: list[asyncio.Task[None]] = []
@@ -69,7 +113,7 @@ class Crowd:
         """All connections close at once and come back with the same keys."""
         await self._leave()
         for member in self.members:
-            member.peers.clear()
+            member.peers = 0
             member.full.clear()
         await asyncio.gather(*(self._come_back(member) for member in self.members))
 
@@ -77,22 +121,23 @@ class Crowd:
         """Wait until everyone sees so many peers; returns the seconds it took."""
         began = time.perf_counter()
         async with asyncio.timeout(timeout):
-            while any(len(member.peers) != expected for member in self.members):
+            while any(member.peers.bit_count() != expected for member in self.members):
                 await asyncio.sleep(0.01)
         return time.perf_counter() - began
 
     async def announce(self, number: int, endpoint: str) -> list[float]:
         """One client has a new endpoint; returns each recipient's latency in seconds."""
         mover = self.members[number]
-        viewers = [member for member in self.members if mover.node_id in member.peers]
+        viewers = [member for member in self.members if member.peers >> mover.node_id & 1]
+        for member in viewers:
+            member.heard_at = 0.0
+        self._watched.node_id, self._watched.endpoint = mover.node_id, endpoint
         began = time.perf_counter()
         await mover.client.lite_update(Endpoints=[endpoint])
         async with asyncio.timeout(30):
-            while not all(
-                member.endpoints_of.get(mover.node_id, ([], 0.0))[0] == [endpoint] for member in viewers
-            ):
+            while not all(member.heard_at for member in viewers):
                 await asyncio.sleep(0.002)
-        return [member.endpoints_of[mover.node_id][1] - began for member in viewers]
+        return [member.heard_at - began for member in viewers]
 
     async def close(self) -> None:
         """Leave for good."""
@@ -103,22 +148,37 @@ class Crowd:
         await self._open(member)
 
     async def _open(self, member: Member) -> None:
-        self._readers.append(asyncio.create_task(self._read(member)))
-        async with asyncio.timeout(60):
-            await member.full.wait()
+        reader = asyncio.create_task(self._read(member))
+        self._readers.append(reader)
+        full = asyncio.ensure_future(member.full.wait())
+        await asyncio.wait({reader, full}, timeout=60, return_when=asyncio.FIRST_COMPLETED)
+        if reader.done():
+            reader.result()
+        if not full.done():
+            raise TimeoutError("no map within 60 s")
 
     async def _read(self, member: Member) -> None:
         """Like a real client: a stream that the server ends is opened again, after a moment."""
         while True:
             try:
-                await member.client.connect()
-                async with member.client.map_stream() as maps:
-                    async for message in maps:
-                        member.apply(message)
+                await self._poll(member)
             except (ConnectionError, OSError, StreamEndedError):
                 await asyncio.sleep(0.05)
             self.lost += 1
-            member.peers.clear()
+            member.peers = 0
+
+    async def _poll(self, member: Member) -> None:
+        """One map stream until its end."""
+        client = member.client
+        channel = await client.connect()
+        stream = channel.begin("POST", "/machine/map", client.map_request(Stream=True, KeepAlive=True))
+        try:
+            while not stream.ended:
+                await channel.changed(stream)
+                for text in take_texts(stream.body):
+                    member.apply(text)
+        finally:
+            channel.cancel(stream)
 
     async def _leave(self) -> None:
         for reader in self._readers:

@@ -18,6 +18,7 @@ import aiohttp
 from tests.support.server_in_process import free_port
 
 _TICKS = os.sysconf("SC_CLK_TCK")
+OURS = "coordinator"
 START_SECONDS = 30
 
 _CONFIG = """\
@@ -49,9 +50,10 @@ regions:
 
 @dataclass
 class Usage:
-    """What a process has used so far: CPU seconds, and its peak resident memory in MiB."""
+    """What a process has used so far: CPU seconds; its resident memory now and at most, in MiB."""
 
     cpu: float
+    resident: float
     peak: float
 
 
@@ -116,8 +118,9 @@ class MeasuredServer:
         assert self._process is not None
         fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
         status = Path(f"/proc/{self._process.pid}/status").read_text()
-        peak = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))
-        return Usage((int(fields[11]) + int(fields[12])) / _TICKS, peak / 1024)
+        memory = {line.split(":")[0]: line.split()[1] for line in status.splitlines() if line[:2] == "Vm"}
+        cpu = (int(fields[11]) + int(fields[12])) / _TICKS
+        return Usage(cpu, int(memory["VmRSS"]) / 1024, int(memory["VmHWM"]) / 1024)
 
     def stop(self) -> None:
         """End the process and remove its files."""
@@ -133,7 +136,7 @@ class MeasuredServer:
 
 def servers() -> list[MeasuredServer]:
     """Ours, and the peer where PEER_HEADSCALE names its binary."""
-    found = [MeasuredServer("coordinator", [sys.executable, "-m", "coordinator"])]
+    found = [MeasuredServer(OURS, [sys.executable, "-m", "coordinator"])]
     peer = os.environ.get("PEER_HEADSCALE")
     if peer:
         found.append(MeasuredServer("headscale", [peer]))

@@ -447,14 +447,19 @@ class FakeTailscaled:
 
 def take_messages(buffer: bytearray) -> list[dict[str, Any]]:
     """Decode the complete map messages at the start of a buffer and remove them from it."""
-    found: list[dict[str, Any]] = []
+    return [json.loads(text) for text in take_texts(buffer)]
+
+
+def take_texts(buffer: bytearray) -> list[bytes]:
+    """The complete map messages at the start of a buffer, as JSON; they are removed from it."""
+    found: list[bytes] = []
     position = 0
     while len(buffer) - position >= _LENGTH.size:
         (length,) = _LENGTH.unpack_from(buffer, position)
         end = position + _LENGTH.size + length
         if len(buffer) < end:
             break
-        found.append(json.loads(decompress(bytes(buffer[position + _LENGTH.size : end]))))
+        found.append(decompress(bytes(buffer[position + _LENGTH.size : end])))
         position = end
     del buffer[:position]
     return found

@@ -8,7 +8,7 @@ from coordinator.telemetry.metrics import Metrics
 def test_each_metric_can_be_driven_above_zero() -> None:
     metrics = Metrics()
     metrics.map_responses.labels(kind="full").inc()
-    metrics.map_bytes.labels(kind="full").inc(10)
+    metrics.map_size_bytes.labels(kind="full").observe(10)
     metrics.sessions.set(3)
     metrics.fanout_seconds.observe(0.01)
     metrics.registrations.labels(outcome="confirm").inc()
@@ -20,7 +20,7 @@ def test_each_metric_can_be_driven_above_zero() -> None:
         assert name in text
     for name in (
         'map_responses_total{kind="full"} 1.0',
-        'map_bytes_total{kind="full"} 10.0',
+        'map_size_bytes_sum{kind="full"} 10.0',
         "map_sessions 3.0",
         "fanout_seconds_count 1.0",
         'registrations_total{outcome="confirm"} 1.0',
