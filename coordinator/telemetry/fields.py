@@ -30,6 +30,7 @@ FIELDS: Mapping[str, str] = {
     "restart": "whether the program starts again in place",
     "seconds": "how long it took",
     "server_url": "the address clients use",
+    "sink": "where audit entries go",
     "status": "HTTP status of the answer",
     "task": "name of a background task",
     "version": "of this program",

@@ -1,0 +1,167 @@
+"""The audit log in the database: append in a transaction of somebody else, read, and remember what the sinks took.
+
+Nothing here changes or removes an entry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Select, delete, insert, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from coordinator.audit.entry import Cursor, Head, SealedEntry, moment_text, seal
+from coordinator.audit.query import AuditQuery
+from coordinator.store import schema
+from coordinator.tailnet.errors import UnavailableError
+from coordinator.tailnet.state import AuditEntry
+
+HEAD_ROW = 1
+PAGE = 500
+"""Entries read at once: hashing them holds the loop for a few milliseconds."""
+
+_Begin = Callable[[AsyncEngine], AbstractAsyncContextManager[AsyncConnection]]
+_HEAD = (
+    schema.audit_head.c.last_id,
+    schema.audit_head.c.last_hash,
+    schema.audit_head.c.first_id,
+    schema.audit_head.c.first_previous,
+)
+
+
+class AuditLog:
+    """Reads the log and keeps the cursors. Made by the store, which lends its transactions."""
+
+    def __init__(self, begin: _Begin, engine: AsyncEngine, reading: AsyncEngine) -> None:
+        self._begin = begin
+        self._engine = engine
+        self._reading = reading
+        self._listeners: list[Callable[[], None]] = []
+
+    def on_append(self, listener: Callable[[], None]) -> None:
+        """Call `listener` after each commit that brought entries."""
+        self._listeners.append(listener)
+
+    def appended(self, count: int) -> None:
+        """The store has committed so many entries."""
+        if count:
+            for listener in self._listeners:
+                listener()
+
+    async def entries(self, query: AuditQuery) -> list[SealedEntry]:
+        """The entries a query wants, in its order."""
+        async with self._begin(self._reading) as connection:
+            found = await connection.execute(_select(query))
+            return [SealedEntry(*row) for row in found]
+
+    async def head(self) -> Head | None:
+        """The ends of the chain; None when somebody took the row away."""
+        async with self._begin(self._reading) as connection:
+            return await _head(connection)
+
+    async def chain(self) -> AsyncIterator[tuple[Head | None, list[Cursor], list[SealedEntry]]]:
+        """The whole log of one moment, page by page: (head, cursors, entries); at least one page."""
+        table = schema.audit
+        async with self._begin(self._reading) as connection:
+            head = await _head(connection)
+            cursors = await _cursors(connection)
+            statement = select(table).order_by(table.c.id).limit(PAGE)
+            page = [SealedEntry(*row) for row in await connection.execute(statement)]
+            while True:
+                yield head, cursors, page
+                if len(page) < PAGE:
+                    return
+                behind = statement.where(table.c.id > page[-1].id)
+                page = [SealedEntry(*row) for row in await connection.execute(behind)]
+
+    async def cursor(self, sink: str) -> Cursor:
+        """How far a sink has got; at the start of the log when it is new."""
+        async with self._begin(self._reading) as connection:
+            known = await _cursors(connection)
+            head = await _head(connection)
+        if head is not None and not any(cursor.sink == sink for cursor in known):
+            return Cursor(sink, head.first_id - 1, head.first_previous)
+        return next((cursor for cursor in known if cursor.sink == sink), Cursor(sink))
+
+    async def cursors(self) -> list[Cursor]:
+        """What all sinks remember, by name."""
+        async with self._begin(self._reading) as connection:
+            return await _cursors(connection)
+
+    async def save_cursor(self, cursor: Cursor) -> None:
+        """A sink has taken everything up to here."""
+        table = schema.audit_cursors
+        async with self._begin(self._engine) as connection:
+            await connection.execute(delete(table).where(table.c.sink == cursor.sink))
+            await connection.execute(insert(table), [{**cursor._asdict(), "at": datetime.now(UTC)}])
+
+
+async def append(connection: AsyncConnection, entries: Sequence[AuditEntry]) -> None:
+    """Continue the chain, in the caller's transaction.
+
+    The head row stays locked until that ends, so on PostgreSQL a second server waits here and continues behind
+    these entries; on SQLite the transaction itself excludes all other writers.
+
+    Raises:
+        UnavailableError: the head row is gone; nothing may change without an entry.
+    """
+    if not entries:
+        return
+    table = schema.audit_head
+    found = (await connection.execute(select(*_HEAD).with_for_update())).first()
+    if found is None:
+        raise UnavailableError(
+            "the audit log has lost its head row, so nothing can be changed: look into it with "
+            "`audit verify`, and restore the database or the row"
+        )
+    head = Head(*found)
+    sealed = list(seal(entries, head.last_id, head.last_hash))
+    await connection.execute(insert(schema.audit), [entry._asdict() for entry in sealed])
+    newest = {"last_id": sealed[-1].id, "last_hash": sealed[-1].hash}
+    await connection.execute(update(table).where(table.c.id == HEAD_ROW).values(newest))
+
+
+async def _head(connection: AsyncConnection) -> Head | None:
+    found = (await connection.execute(select(*_HEAD))).first()
+    return None if found is None else Head(*found)
+
+
+async def _cursors(connection: AsyncConnection) -> list[Cursor]:
+    table = schema.audit_cursors
+    statement = select(table.c.sink, table.c.last_id, table.c.last_hash).order_by(table.c.sink)
+    return [Cursor(*row) for row in await connection.execute(statement)]
+
+
+def _select(query: AuditQuery) -> Select[Any]:
+    table = schema.audit
+    statement = select(table)
+    if query.since is not None:
+        statement = statement.where(table.c.at >= moment_text(query.since))
+    if query.until is not None:
+        statement = statement.where(table.c.at < moment_text(query.until))
+    if query.actor:
+        kind, colon, name = query.actor.partition(":")
+        if colon:
+            statement = statement.where(table.c.actor_kind == kind, table.c.actor_name == name)
+        else:
+            statement = statement.where(or_(table.c.actor_kind == kind, table.c.actor_name == kind))
+    if query.action.endswith("*"):
+        statement = statement.where(table.c.action.startswith(query.action[:-1], autoescape=True))
+    elif query.action:
+        statement = statement.where(table.c.action == query.action)
+    if query.object:
+        kind, colon, name = query.object.partition(":")
+        if colon:
+            statement = statement.where(table.c.object_kind == kind, table.c.object_id == name)
+        else:
+            statement = statement.where(or_(table.c.object_kind == kind, table.c.object_name == kind))
+    if query.after is not None:
+        statement = statement.where(table.c.id > query.after).order_by(table.c.id)
+    else:
+        statement = statement.order_by(table.c.id.desc())
+    if query.before is not None:
+        statement = statement.where(table.c.id < query.before)
+    return statement.limit(query.limit)
