@@ -19,6 +19,7 @@ import uvloop
 from aiohttp import web
 
 from acl import PolicyError, PolicyIndex, parse_policy
+from coordinator.audit_setup import start_audit
 from coordinator.control.h2_server import ControlServer
 from coordinator.control.map_handler import MapHandler
 from coordinator.control.register_handler import RegisterHandler
@@ -54,6 +55,7 @@ from coordinator.telemetry.metrics import METRICS
 from coordinator.telemetry.tasks import spawn
 from coordinator.version import version_document
 from coordinator.web.api.app import Routes, api_app
+from coordinator.web.api.audit import AuditRoutes
 from coordinator.web.api.nodes import NodeRoutes
 from coordinator.web.api.policy import PolicyRoutes
 from coordinator.web.api.preauth_keys import PreAuthKeyRoutes
@@ -236,6 +238,7 @@ class Server:
             PreAuthKeyRoutes(services.keys, services.users, SOCKET_ACTOR),
             NodeRoutes(services.nodes, services.users, services.registration, SOCKET_ACTOR),
             PolicyRoutes(services.policy, SOCKET_ACTOR),
+            AuditRoutes(await start_audit(stack, self._settings.audit, store, tailnet, services.policy)),
         ]
         await self._serve_api(stack, api_app(nouns, services.healthy, version_document()))
         await self._serve_public(stack, pages, control, relay)

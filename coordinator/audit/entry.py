@@ -1,12 +1,13 @@
 """An entry with its place in the chain: canonical bytes, hash, link to the one before.
 
-Every hash covers the hash before it, so an entry cannot be changed, moved or taken out without all later hashes
-changing as well. The form is fixed, and simple enough to be checked by a program of somebody else:
+Every hash covers the hash before it, so an entry cannot be changed, moved or taken out without all later
+hashes changing as well. The form is fixed, and simple enough to be checked by a program of somebody else:
 
     hash = BLAKE2b-256(person "coord.audit.v1", previous as 32 bytes + JSON array of the fields)
 
 The array holds `FIELDS` in their order, `id` as a number and the rest as text, non-ASCII escaped, no blanks.
-`before` and `after` are JSON documents inside, as text, so that nobody has to agree on how to write one again.
+`before` and `after` are JSON documents inside, as text, so that nobody has to agree on how to write one
+again.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Carry the log to the sinks: every entry at least once, in order, with a stored cursor for each sink.
 
-A sink that fails is tried again, ever more slowly, and holds up no other; what waits for it is a metric. A cursor
-moves only after its sink took the batch, so a crash in between sends that batch again.
+A sink that fails is tried again, ever more slowly, and holds up no other; what waits for it is a metric. A
+cursor moves only after its sink took the batch, so a crash in between sends that batch again.
 """
 
 from __future__ import annotations
@@ -103,6 +103,12 @@ class Exporter:
                 log.warning("audit entries not delivered, will try again", sink=sink.name, error=str(error))
                 await asyncio.sleep(wait)
                 wait = min(wait * 2, RETRY_MOST)
+                continue
+            except Exception:
+                # One entry that a sink chokes on must not end the export in silence.
+                METRICS.audit_failures.labels(sink=sink.name).inc()
+                log.exception("audit entries not delivered, will try again", sink=sink.name)
+                await asyncio.sleep(RETRY_MOST)
                 continue
             wait = self._retry_first
             try:

@@ -1,10 +1,10 @@
 """From where and why, on its way from the shells to the writer.
 
 A context variable, and not an argument of every verb: most services neither know nor care whether they were
-called through a socket or a Noise channel, and what every signature has to carry is forgotten somewhere. It is
-set in two places (`web.middleware` and `control.register_handler`) and read in one (`Tailnet.execute`, which
-takes it along into the writer's task). *Who* acts stays an explicit argument: a verb must not be callable
-without saying it.
+called through a socket or a Noise channel, and what every signature has to carry is forgotten somewhere. It
+is set in two places (`web.middleware` and `control.register_handler`) and read in one (`Tailnet.execute`,
+which takes it along into the writer's task). *Who* acts stays an explicit argument: a verb must not be
+callable without saying it.
 """
 
 from __future__ import annotations

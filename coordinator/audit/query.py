@@ -10,9 +10,9 @@ from datetime import datetime
 class AuditQuery:
     """Which entries are wanted; empty values want all.
 
-    `actor` and `object` are `kind:name` (an id for objects), or a kind or name alone. `action` may end in `*`.
-    `since` counts, `until` does not. With `after` the oldest behind that id come first, otherwise the newest,
-    below `before` if given.
+    `actor` and `object` are `kind:name` (an id for objects), or a kind or name alone. `action` may end in
+    `*`. `since` counts, `until` does not. With `after` the oldest behind that id come first, otherwise the
+    newest, below `before` if given.
     """
 
     since: datetime | None = None

@@ -20,7 +20,7 @@ from coordinator.audit.view import entry_line
 
 SEND_SECONDS = 30.0
 CLOSE_SECONDS = 2.0
-"""How long a syslog server may take to close its side: until then it may still say that it did not take all."""
+"""How long a syslog server may take to close its side: until then it may still refuse."""
 FACILITY_LOG_AUDIT = 13
 SEVERITY_WARNING, SEVERITY_NOTICE = 4, 5
 """Source: RFC 5424, section 6.2.1."""

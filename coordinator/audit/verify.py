@@ -1,8 +1,8 @@
 """Find what was done to the log behind the server's back. Pure: entries in, findings out.
 
-A chain alone cannot show that its end was cut off, nor that somebody with the database in hand wrote all of it
-anew. That takes knowledge from elsewhere: the head row, the cursors of the sinks, and anchors, which are pairs
-of id and hash that were kept outside, such as any exported line.
+A chain alone cannot show that its end was cut off, nor that somebody with the database in hand wrote all of
+it anew. That takes knowledge from elsewhere: the head row, the cursors of the sinks, and anchors, which are
+pairs of id and hash that were kept outside, such as any exported line.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ MAX_FINDINGS = 100
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong. `kind`: modified, removed, reordered, inserted, relinked, truncated, rewritten."""
+    """One thing that is wrong.
+
+    `kind`: modified, removed, reordered, inserted, relinked, truncated or rewritten.
+    """
 
     kind: str
     id: int

@@ -1,4 +1,4 @@
-"""An entry as a JSON object: in the API, on the command line, and in every line that leaves through a sink."""
+"""An entry as a JSON object: in the API, on the command line, in every line a sink gets."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import structlog
 
 from acl import Policy, PolicyError, check_policy, parse_policy
+from coordinator.services.policy_records import PolicyFileRecorder, fingerprint
 from coordinator.services.tailnet import Tailnet
 from coordinator.tailnet.actors import Actor
 from coordinator.tailnet.directory import Directory
@@ -62,6 +63,7 @@ class PolicyService:
         self._associated_domains = associated_domains
         self._text = stored.text if stored else ""
         self._updated_at = stored.created_at if stored else None
+        self._records = PolicyFileRecorder(tailnet)
         self._seen: _Identity = None
         self._task: asyncio.Task[None] | None = None
 
@@ -93,6 +95,12 @@ class PolicyService:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        await self._records.close()
+
+    @property
+    def text(self) -> str:
+        """The text in force; empty when everything is allowed."""
+        return self._text
 
     def get(self) -> tuple[str, datetime | None]:
         """The text in force and since when; NotFoundError when none was ever set."""
@@ -139,8 +147,10 @@ class PolicyService:
             stored = StoredPolicy(
                 id=directory.next_id("policies"), text=text, created_at=now, author=str(actor), note=note
             )
+            before = fingerprint(directory.policy.text if directory.policy else "")
             directory.put_policy(stored)
-            directory.audit(now, actor, "policy.set", f"policy:{stored.id}", {"note": note})
+            target, after = f"policy:{stored.id}", fingerprint(text) | {"note": note}
+            directory.audit(now, actor, "policy.set", target, after, before=before, reason=note)
             return stored
 
         stored = await self._tailnet.execute(command)
@@ -164,11 +174,14 @@ class PolicyService:
                 path=str(self._path),
                 problems=[str(problem) for problem in error.problems],
             )
+            self._records.refused(self._path, [str(problem) for problem in error.problems])
             return False
         except InvalidError as error:
             log.error("policy not readable, the former one stays in force", error=error.message)
+            self._records.refused(self._path, [error.message])
             return False
         self._tailnet.replace_policy(policy)
+        self._records.loaded(self._path, self._text, text)
         self._took_over(text)
         log.info("policy loaded", path=str(self._path))
         return True

@@ -1,11 +1,11 @@
-"""The audit log in the database: append in a transaction of somebody else, read, and remember what the sinks took.
+"""The audit log in the database: append, read, and remember what the sinks took.
 
 Nothing here changes or removes an entry.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from typing import Any
@@ -62,7 +62,7 @@ class AuditLog:
         async with self._begin(self._reading) as connection:
             return await _head(connection)
 
-    async def chain(self) -> AsyncIterator[tuple[Head | None, list[Cursor], list[SealedEntry]]]:
+    async def chain(self) -> AsyncGenerator[tuple[Head | None, list[Cursor], list[SealedEntry]], None]:
         """The whole log of one moment, page by page: (head, cursors, entries); at least one page."""
         table = schema.audit
         async with self._begin(self._reading) as connection:
@@ -102,8 +102,8 @@ class AuditLog:
 async def append(connection: AsyncConnection, entries: Sequence[AuditEntry]) -> None:
     """Continue the chain, in the caller's transaction.
 
-    The head row stays locked until that ends, so on PostgreSQL a second server waits here and continues behind
-    these entries; on SQLite the transaction itself excludes all other writers.
+    The head row stays locked until that ends, so on PostgreSQL a second server waits here and continues
+    behind these entries; on SQLite the transaction itself excludes all other writers.
 
     Raises:
         UnavailableError: the head row is gone; nothing may change without an entry.

@@ -20,7 +20,6 @@ from coordinator.tailnet.preauth_keys import PreAuthKey
 from coordinator.tailnet.state import AuditEntry, ChangeSet, StoredPolicy, TailnetState
 from coordinator.tailnet.users import User, UserID
 
-
 UNNAMED = Actor(kind="system", name="writer")
 """Of changes whose command said nothing of them."""
 
@@ -266,7 +265,7 @@ class Directory:
         self._recorded = len(self._changes.audit)
 
     def complete(self, now: datetime) -> None:
-        """The command has ended well. One that changed something and said nothing is recorded all the same."""
+        """The command has ended well; if it changed something and said nothing, that is recorded."""
         if self._touched and len(self._changes.audit) == self._recorded:
             objects = list(dict.fromkeys(self._touched))
             self.audit(now, UNNAMED, "change.unnamed", objects[0], {"objects": objects})

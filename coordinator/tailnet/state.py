@@ -37,8 +37,8 @@ class StoredPolicy:
 class AuditEntry:
     """Who did what to what, when, from where and why; its place in the log is given by the store.
 
-    `before` and `after` hold what changed, JSON-able and without secrets; both are empty where nothing did, as
-    in a refusal.
+    `before` and `after` hold what changed, JSON-able and without secrets; both are empty where nothing did,
+    as in a refusal.
     """
 
     at: datetime

@@ -64,6 +64,11 @@ class Metrics:
             ["sink"],
             registry=self.registry,
         )
+        self.audit_refusals_unrecorded = Counter(
+            "coordinator_audit_refusals_unrecorded",
+            "Refused registrations beyond what is recorded in the audit log.",
+            registry=self.registry,
+        )
         self.nodes = Gauge("coordinator_nodes", "Nodes, by presence.", ["presence"], registry=self.registry)
 
     def render(self) -> bytes:
