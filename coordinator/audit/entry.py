@@ -13,7 +13,7 @@ again.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any, NamedTuple
@@ -109,9 +109,9 @@ def moment_text(moment: datetime) -> str:
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
-def document_text(document: Any) -> str:
+def document_text(document: Mapping[str, Any]) -> str:
     """A JSON document in one line, pure ASCII, keys sorted."""
-    return _DOCUMENT.encode(document)
+    return _DOCUMENT.encode(document) if document else "{}"
 
 
 def storable(text: str) -> str:

@@ -112,7 +112,8 @@ class Verifier:
         """Entries whose hash is right for another's place were moved; all others were modified."""
         places = [entry.id for entry in self._misfits[:MAX_FINDINGS]]
         for entry in self._misfits:
-            place = next((each for each in places if entry.digest(at_id=each) == entry.hash), None)
+            likely = (entry.id - 1, entry.id + 1, *places)
+            place = next((each for each in likely if entry.digest(at_id=each) == entry.hash), None)
             if place is None:
                 self._say("modified", entry.id, "its content does not have its hash")
             else:

@@ -38,7 +38,9 @@ async def test_rename(bench: Bench) -> None:
     nodes, _, store = bench
     view = await nodes.rename(1, "Web-1", actor=ACTOR)
     assert (view.node.given_name, view.fqdn) == ("web-1", "web-1.tail.lab.")
-    assert store.commits[0].audit[0].actor == "socket:test"
+    entry = store.commits[0].audit[0]
+    assert (str(entry.actor), entry.action, entry.target) == ("socket:test", "node.rename", "node:1")
+    assert (entry.before, entry.after) == ({"given_name": "node1"}, {"given_name": "web-1"})
     with pytest.raises(ConflictError, match="`node2`"):
         await nodes.rename(1, "node2", actor=ACTOR)
     with pytest.raises(InvalidError):
