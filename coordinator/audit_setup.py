@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from coordinator.audit.export import Exporter
 from coordinator.audit.sinks import FileSink, Sink, SyslogSink, WebhookSink
 from coordinator.services.audit import AuditService
+from coordinator.services.audit_retention import AuditRetention
 from coordinator.services.policy import PolicyService
 from coordinator.services.policy_records import fingerprint
 from coordinator.services.tailnet import Tailnet
@@ -43,6 +44,9 @@ async def start_audit(
     exporter = Exporter(store.audit, make_sinks(settings))
     exporter.start()
     stack.push_async_callback(exporter.close)
+    retention = AuditRetention(store.audit, settings.retention, tailnet.clock)
+    retention.start()
+    stack.push_async_callback(retention.close)
     after = {"version": version_document()["version"], "policy": fingerprint(policy.text)}
 
     def started(directory: Directory) -> None:

@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
+from coordinator.tailnet.actors import Actor
 from coordinator.tailnet.state import AuditEntry
 
 GENESIS = "0" * 64
@@ -78,6 +79,33 @@ class Cursor(NamedTuple):
     sink: str
     last_id: int = 0
     last_hash: str = GENESIS
+
+
+PRUNE = "audit.prune"
+"""Action of the entry that remembers which entries were given up; taking some away cannot look alike."""
+
+
+def prune_entry(now: datetime, last: SealedEntry, first_id: int, retention: timedelta) -> AuditEntry:
+    """What stays of entries that are too old: which they were, and the hash of the last."""
+    return AuditEntry(
+        at=now,
+        actor=Actor(kind="system", name="retention"),
+        action=PRUNE,
+        object_kind="audit",
+        object_id=f"{first_id}-{last.id}",
+        after={"first_id": first_id, "last_id": last.id, "last_hash": last.hash, "last_time": last.at},
+        reason=f"older than {retention}",
+    )
+
+
+def explains_start(entry: SealedEntry, head: Head) -> bool:
+    """Whether a prune entry, whose hash is right, says why the log begins where the head says."""
+    try:
+        end = json.loads(entry.after)
+        return (end["last_id"], end["last_hash"]) == (head.first_id - 1, head.first_previous)
+    except (ValueError, KeyError, TypeError):
+        # Not written by us, though its hash is right.
+        return False
 
 
 def seal(entries: Iterable[AuditEntry], last_id: int, last_hash: str) -> Iterator[SealedEntry]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from coordinator.audit.entry import Cursor, Head, SealedEntry
+from coordinator.audit.entry import PRUNE, Cursor, Head, SealedEntry, explains_start
 
 MAX_FINDINGS = 100
 """Beyond this only a count: what was rewritten from somewhere on is wrong in every line."""
@@ -45,6 +45,8 @@ class Verifier:
         for cursor in cursors:
             if cursor.last_id:
                 self._wanted.setdefault(cursor.last_id, []).append(cursor)
+        self._pruned = self._start.first_id == 1
+        """Whether the log begins where an entry of its own says."""
         self._findings: list[Finding] = []
         self._misfits: list[SealedEntry] = []
         self.count = 0
@@ -61,6 +63,8 @@ class Verifier:
     def finish(self) -> tuple[Finding, ...]:
         """Look at the end of the chain, and tell everything, in the order of the ids."""
         self._compare_end()
+        if not self._pruned:
+            self._say("removed", 1, f"no entry says why the log begins with {self._start.first_id}")
         for cursors in self._wanted.values():
             for cursor in cursors:
                 self._missing_anchor(cursor)
@@ -84,6 +88,8 @@ class Verifier:
             self._say("relinked", entry.id, "does not link to the entry before it")
         if entry.digest() != entry.hash:
             self._misfits.append(entry)
+        elif entry.action == PRUNE:
+            self._pruned = self._pruned or explains_start(entry, self._start)
         for cursor in self._wanted.pop(entry.id, ()):
             if cursor.last_hash != entry.hash:
                 text = f"is not the entry that {cursor.sink} knows ({cursor.last_hash[:16]}…)"

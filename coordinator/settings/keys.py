@@ -142,6 +142,12 @@ _KEYS = (
         "Audit entries as JSON lines in POST requests to this URL too. Not a headscale key.",
     ),
     Key("audit.https.token", "secret", "", "Bearer token of these requests. Not a headscale key."),
+    Key(
+        "audit.retention",
+        "duration",
+        "0",
+        "How long audit entries stay in the database; 0 for ever. Not a headscale key.",
+    ),
     Key("policy.mode", "choice", "file", "Where the policy lives.", choices=("file", "database", "db")),
     Key("policy.path", "path", "", "The HuJSON policy in file mode; empty allows everything."),
     Key("dns.magic_dns", "bool", True, "Resolve node names."),

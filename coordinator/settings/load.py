@@ -288,6 +288,7 @@ def _build_audit(section: Mapping[str, Any]) -> Audit:
         syslog=section["syslog.address"],
         https_url=section["https.url"],
         https_token=section["https.token"],
+        retention=section["retention"],
     )
 
 

@@ -61,6 +61,7 @@ class Audit:
     syslog: tuple[str, Path | Address] | None
     https_url: str
     https_token: Secret
+    retention: timedelta
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,22 +1,31 @@
 """The audit log in the database: append, read, and remember what the sinks took.
 
-Nothing here changes or removes an entry.
+Nothing here changes an entry; only `prune` removes some, and leaves one that says so.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, delete, insert, or_, select, update
+from sqlalchemy import Select, delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from coordinator.audit.entry import Cursor, Head, SealedEntry, moment_text, seal
+from coordinator.audit.entry import (
+    PRUNE,
+    Cursor,
+    Head,
+    SealedEntry,
+    explains_start,
+    moment_text,
+    prune_entry,
+    seal,
+)
 from coordinator.audit.query import AuditQuery
 from coordinator.store import schema
-from coordinator.tailnet.errors import UnavailableError
+from coordinator.tailnet.errors import ConflictError, UnavailableError
 from coordinator.tailnet.state import AuditEntry
 
 HEAD_ROW = 1
@@ -98,6 +107,34 @@ class AuditLog:
             await connection.execute(delete(table).where(table.c.sink == cursor.sink))
             await connection.execute(insert(table), [{**cursor._asdict(), "at": datetime.now(UTC)}])
 
+    async def prune(self, now: datetime, retention: timedelta) -> int:
+        """Give up entries older than `retention` that every sink with a cursor has taken.
+
+        Raises:
+            ConflictError: the oldest entries are missing already, and no entry says why.
+
+        Returns:
+            How many; an entry with their ids and their last hash takes their place, in the same transaction.
+        """
+        table = schema.audit
+        async with self._begin(self._engine) as connection:
+            head = await _locked_head(connection)
+            young = select(func.min(table.c.id)).where(table.c.at >= moment_text(now - retention))
+            keep_from = await connection.scalar(young) or head.last_id + 1
+            for cursor in await _cursors(connection):
+                keep_from = min(keep_from, cursor.last_id + 1)
+            found = (await connection.execute(select(table).where(table.c.id == keep_from - 1))).first()
+            if found is None or keep_from <= head.first_id:
+                return 0
+            last = SealedEntry(*found)
+            await _require_explained_start(connection, head)
+            await connection.execute(delete(table).where(table.c.id < keep_from))
+            ends = {"first_id": keep_from, "first_previous": last.hash}
+            await connection.execute(update(schema.audit_head).values(ends))
+            await append(connection, [prune_entry(now, last, head.first_id, retention)])
+        self.appended(1)
+        return keep_from - head.first_id
+
 
 async def append(connection: AsyncConnection, entries: Sequence[AuditEntry]) -> None:
     """Continue the chain, in the caller's transaction.
@@ -111,17 +148,35 @@ async def append(connection: AsyncConnection, entries: Sequence[AuditEntry]) -> 
     if not entries:
         return
     table = schema.audit_head
+    head = await _locked_head(connection)
+    sealed = list(seal(entries, head.last_id, head.last_hash))
+    await connection.execute(insert(schema.audit), [entry._asdict() for entry in sealed])
+    newest = {"last_id": sealed[-1].id, "last_hash": sealed[-1].hash}
+    await connection.execute(update(table).where(table.c.id == HEAD_ROW).values(newest))
+
+
+async def _locked_head(connection: AsyncConnection) -> Head:
     found = (await connection.execute(select(*_HEAD).with_for_update())).first()
     if found is None:
         raise UnavailableError(
             "the audit log has lost its head row, so nothing can be changed: look into it with "
             "`audit verify`, and restore the database or the row"
         )
-    head = Head(*found)
-    sealed = list(seal(entries, head.last_id, head.last_hash))
-    await connection.execute(insert(schema.audit), [entry._asdict() for entry in sealed])
-    newest = {"last_id": sealed[-1].id, "last_hash": sealed[-1].hash}
-    await connection.execute(update(table).where(table.c.id == HEAD_ROW).values(newest))
+    return Head(*found)
+
+
+async def _require_explained_start(connection: AsyncConnection, head: Head) -> None:
+    """Entries that somebody took away must not be covered by giving up the next."""
+    if head.first_id == 1:
+        return
+    table = schema.audit
+    statement = select(table).where(table.c.action == PRUNE).order_by(table.c.id.desc()).limit(1)
+    found = (await connection.execute(statement)).first()
+    entry = None if found is None else SealedEntry(*found)
+    if entry is None or entry.digest() != entry.hash or not explains_start(entry, head):
+        raise ConflictError(
+            f"no entry says why the audit log begins with {head.first_id}: look into it with `audit verify`"
+        )
 
 
 async def _head(connection: AsyncConnection) -> Head | None:

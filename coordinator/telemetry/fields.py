@@ -14,6 +14,7 @@ FIELDS: Mapping[str, str] = {
     "capability_version": "what the client says it understands",
     "connection": "short name of a control connection, within this process",
     "connections": "how many connections",
+    "entries": "how many audit entries",
     "error": "message of an error, when the error itself is not logged",
     "machine_key": "MachineKey of a client, in full or its beginning",
     "method": "HTTP method",

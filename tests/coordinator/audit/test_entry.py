@@ -9,8 +9,19 @@ from hashlib import blake2b
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coordinator.audit.entry import FIELDS, GENESIS, document_text, moment_text, seal, storable
+from coordinator.audit.entry import (
+    FIELDS,
+    GENESIS,
+    Head,
+    document_text,
+    explains_start,
+    moment_text,
+    prune_entry,
+    seal,
+    storable,
+)
 from tests.support.audit_entries import make_chain, make_entry
+from tests.support.builders import NOW
 
 
 def test_the_hash_can_be_computed_from_the_description_alone() -> None:
@@ -66,3 +77,12 @@ def test_documents_do_not_depend_on_the_order_of_their_keys() -> None:
 def test_a_damaged_link_has_a_digest_too() -> None:
     chain, _ = make_chain(1)
     assert chain[0]._replace(previous="not hexadecimal é").digest() != chain[0].hash
+
+
+def test_only_the_entry_of_its_own_end_explains_where_a_log_begins() -> None:
+    chain, _ = make_chain(3)
+    entry = next(seal([prune_entry(NOW, chain[1], 1, timedelta(days=1))], 3, chain[2].hash))
+    assert explains_start(entry, Head(4, entry.hash, 3, chain[1].hash))
+    assert not explains_start(entry, Head(4, entry.hash, 2, chain[0].hash))
+    for after in ("{}", "[]", "7", "nonsense"):
+        assert not explains_start(entry._replace(after=after), Head(4, entry.hash, 3, chain[1].hash))

@@ -115,7 +115,10 @@ _COPY_INSIDE = f"INSERT INTO audit (id, {_COLUMNS}) SELECT 3, {_COLUMNS} FROM au
         (("DELETE FROM audit WHERE id > 3",), {("truncated", 4)}),
         (("DELETE FROM audit",), {("truncated", 1)}),
         (("DELETE FROM audit_head",), {("truncated", 5)}),
-        (("UPDATE audit_head SET first_id = 3",), {("inserted", 1), ("inserted", 2), ("relinked", 3)}),
+        (
+            ("UPDATE audit_head SET first_id = 3",),
+            {("inserted", 1), ("inserted", 2), ("relinked", 3), ("removed", 1)},
+        ),
     ],
 )  # fmt: skip
 async def test_tampering_is_found(
@@ -259,3 +262,44 @@ async def test_entries_of_before_the_chain_are_sealed_by_the_migration(url: URL)
         assert (await store.load()).counters == {}
     finally:
         await store.close()
+
+
+LATER = NOW + timedelta(seconds=63)
+MINUTE = timedelta(minutes=1)
+
+
+async def test_old_entries_are_given_up_only_with_an_entry_that_says_so(store: Store) -> None:
+    await fill(store)
+    chain, _ = make_chain(5)
+    assert await store.audit.prune(NOW, MINUTE) == 0
+    assert await store.audit.prune(LATER, MINUTE) == 2
+    entries = await store.audit.entries(AuditQuery(after=0))
+    assert entries[:3] == chain[2:]
+    assert (entries[3].id, entries[3].action, entries[3].object_id) == (6, "audit.prune", "1-2")
+    assert found(await verify(store)) == set()
+    assert await store.audit.prune(LATER, MINUTE) == 0
+    assert await store.audit.prune(LATER + timedelta(days=1), MINUTE) == 4
+    assert [entry.id for entry in await store.audit.entries(AuditQuery(after=0))] == [7]
+    assert found(await verify(store)) == set()
+    await fill(store, 2)
+    assert found(await verify(store)) == set()
+    # A new sink begins with what is left.
+    assert (await store.audit.cursor("file")).last_id == 6
+
+
+async def test_what_a_sink_has_not_taken_is_never_given_up(store: Store) -> None:
+    await fill(store)
+    await store.audit.save_cursor(Cursor("slow", 1, make_chain(1)[1].last_hash))
+    assert await store.audit.prune(LATER, MINUTE) == 1
+    assert found(await verify(store)) == set()
+
+
+async def test_taking_the_oldest_away_does_not_look_like_retention(store: Store, url: URL) -> None:
+    await fill(store)
+    chain, _ = make_chain(5)
+    ends = f"first_id = 3, first_previous = '{chain[1].hash}'"
+    await tamper(url, "DELETE FROM audit WHERE id < 3", f"UPDATE audit_head SET {ends}")
+    assert found(await verify(store)) == {("removed", 1)}
+    with pytest.raises(ConflictError, match="begins with 3"):
+        await store.audit.prune(LATER + timedelta(seconds=2), MINUTE)
+    assert found(await verify(store)) == {("removed", 1)}
