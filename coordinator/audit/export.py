@@ -64,6 +64,7 @@ class Exporter:
         self._sinks = sinks
         self._retry_first = retry_first
         self._news = {sink.name: asyncio.Event() for sink in sinks}
+        self._stop = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         audit.on_append(self._wake)
 
@@ -73,20 +74,15 @@ class Exporter:
 
     async def close(self) -> None:
         """Stop, after one last try for what is new."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        try:
-            async with asyncio.timeout(LAST_SECONDS):
-                results = await asyncio.gather(
-                    *(self._carry(sink) for sink in self._sinks), return_exceptions=True
-                )
-        except TimeoutError:
-            log.warning("audit entries wait for the next start", reason="the sinks took too long")
+        self._stop.set()
+        self._wake()
+        if not self._tasks:
             return
-        for sink, result in zip(self._sinks, results, strict=True):
-            if isinstance(result, Exception):
-                log.warning("audit entries wait for the next start", sink=sink.name, error=str(result))
+        _, late = await asyncio.wait(self._tasks, timeout=LAST_SECONDS)
+        for task in late:
+            log.warning("audit entries wait for the next start", task=task.get_name())
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
 
     def _wake(self) -> None:
         for event in self._news.values():
@@ -96,26 +92,31 @@ class Exporter:
         news, wait = self._news[sink.name], self._retry_first
         while True:
             news.clear()
-            try:
-                await self._carry(sink)
-            except (SinkError, CoordinatorError) as error:
-                METRICS.audit_failures.labels(sink=sink.name).inc()
-                log.warning("audit entries not delivered, will try again", sink=sink.name, error=str(error))
-                await asyncio.sleep(wait)
+            last = self._stop.is_set()
+            failed = await self._try(sink)
+            if last:
+                return
+            if failed:
+                # New entries do not make a sink that is away come back sooner.
+                await _wait_for(self._stop, wait)
                 wait = min(wait * 2, RETRY_MOST)
-                continue
-            except Exception:
-                # One entry that a sink chokes on must not end the export in silence.
-                METRICS.audit_failures.labels(sink=sink.name).inc()
-                log.exception("audit entries not delivered, will try again", sink=sink.name)
-                await asyncio.sleep(RETRY_MOST)
-                continue
-            wait = self._retry_first
-            try:
-                async with asyncio.timeout(LOOK_SECONDS):
-                    await news.wait()
-            except TimeoutError:
-                continue
+            else:
+                await _wait_for(news, LOOK_SECONDS)
+                wait = self._retry_first
+
+    async def _try(self, sink: Sink) -> bool:
+        """Carry what is there; whether that failed."""
+        try:
+            await self._carry(sink)
+        except (SinkError, CoordinatorError) as error:
+            log.warning("audit entries not delivered, will try again", sink=sink.name, error=str(error))
+        except Exception:
+            # One entry that a sink chokes on must not end the export in silence.
+            log.exception("audit entries not delivered, will try again", sink=sink.name)
+        else:
+            return False
+        METRICS.audit_failures.labels(sink=sink.name).inc()
+        return True
 
     async def _carry(self, sink: Sink) -> None:
         """Everything that is there; the cursor is read anew, another server may have moved it."""
@@ -134,3 +135,11 @@ class Exporter:
         head = await self._audit.head()
         waiting = max(0, head.last_id - cursor.last_id) if head is not None else 0
         METRICS.audit_backlog.labels(sink=sink.name).set(waiting)
+
+
+async def _wait_for(event: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return

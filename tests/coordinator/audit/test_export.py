@@ -151,12 +151,11 @@ async def test_a_stop_does_not_wait_for_a_sink_that_hangs(
         await exporter.close()
 
 
-async def test_a_broken_sink_does_not_end_the_export(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export, "RETRY_MOST", 0.01)
+async def test_a_broken_sink_does_not_end_the_export(store: Store) -> None:
     await fill(store, 1)
     sink = Double(failing=1)
     sink.error = RuntimeError("bug")
-    exporter = Exporter(store.audit, [sink])
+    exporter = Exporter(store.audit, [sink], retry_first=0.01)
     exporter.start()
     await until(lambda: sink.took == [1])
     await exporter.close()
