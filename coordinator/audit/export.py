@@ -122,10 +122,14 @@ class Exporter:
         """Everything that is there; the cursor is read anew, another server may have moved it."""
         cursor = await self._audit.cursor(sink.name)
         while True:
-            batch = await self._audit.entries(AuditQuery(after=cursor.last_id, limit=BATCH))
             await self._measure(sink, cursor)
+            batch = await self._audit.entries(AuditQuery(after=cursor.last_id, limit=BATCH))
             if not batch:
                 return
+            if batch[0].previous != cursor.last_hash:
+                log.error(
+                    "audit log does not continue what was delivered: run `audit verify`", sink=sink.name
+                )
             await sink.send(batch)
             cursor = Cursor(sink.name, batch[-1].id, batch[-1].hash)
             await self._audit.save_cursor(cursor)
@@ -133,8 +137,13 @@ class Exporter:
 
     async def _measure(self, sink: Sink, cursor: Cursor) -> None:
         head = await self._audit.head()
-        waiting = max(0, head.last_id - cursor.last_id) if head is not None else 0
-        METRICS.audit_backlog.labels(sink=sink.name).set(waiting)
+        last = head.last_id if head is not None else 0
+        METRICS.audit_backlog.labels(sink=sink.name).set(max(0, last - cursor.last_id))
+        if last < cursor.last_id:
+            raise SinkError(
+                f"the log ends with entry {last}, but {cursor.last_id} was delivered: somebody cut it; "
+                "run `audit verify`"
+            )
 
 
 async def _wait_for(event: asyncio.Event, seconds: float) -> None:

@@ -129,7 +129,8 @@ class WebhookSink:
     """
 
     def __init__(self, url: str, token: str = "") -> None:
-        self.name = f"https:{url}"
+        # Without the query, in which some services want a token: the name stands in logs and metrics.
+        self.name = f"https:{url.partition('?')[0]}"
         self._url = url
         self._headers = {"Content-Type": "application/x-ndjson"}
         if token:
@@ -147,9 +148,9 @@ class WebhookSink:
             ):
                 status = response.status
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise SinkError(f"{self._url}: {error or type(error).__name__}") from error
+            raise SinkError(f"{self.name}: {error or type(error).__name__}") from error
         if not 200 <= status < 300:
-            raise SinkError(f"{self._url} answered {status}")
+            raise SinkError(f"{self.name} answered {status}")
 
 
 def syslog_message(entry: SealedEntry, hostname: str) -> bytes:

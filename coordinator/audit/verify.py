@@ -82,8 +82,8 @@ class Verifier:
             return
         if entry.id > self._expected:
             last = entry.id - 1
-            span = f"{self._expected}" if last == self._expected else f"{self._expected} to {last}"
-            self._say("removed", self._expected, f"missing: {span}")
+            text = "is missing" if last == self._expected else f"is missing, and all up to {last}"
+            self._say("removed", self._expected, text)
         elif entry.previous != self._previous:
             self._say("relinked", entry.id, "does not link to the entry before it")
         if entry.digest() != entry.hash:
@@ -102,8 +102,8 @@ class Verifier:
         if self._head is None:
             self._say("truncated", last, "the head row is missing, so the end of the log cannot be told")
         elif last < self._head.last_id:
-            missing = f"{last + 1} to {self._head.last_id}"
-            self._say("truncated", last + 1, f"the end is missing: {missing}")
+            text = f"is missing, and all behind it up to {self._head.last_id}, the last"
+            self._say("truncated", last + 1, text)
         elif self._previous != self._head.last_hash:
             self._say("rewritten", last, "is not the entry that the head row knows")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,7 @@ from coordinator.cli.output import CommandError
 app = typer.Typer(no_args_is_help=True, help="Who changed what, from where and why.")
 
 PAGE = 1000
+_KEY = re.compile(r"((?:mkey|nodekey):[0-9a-f]{8})[0-9a-f]{56}")
 MAX_SHOWN = 60
 """Characters of a change in the table; `-o json` shows all."""
 VERIFY_SECONDS = 600.0
@@ -175,10 +177,10 @@ def _row(entry: dict[str, Any]) -> list[str]:
     return [
         entry["id"],
         output.moment(entry["time"]),
-        f"{actor['kind']}:{actor['name']}",
+        _brief(f"{actor['kind']}:{actor['name']}"),
         entry["source"] or "-",
         output.Alert(action) if action.endswith(".refused") else action,
-        f"{on['kind']}:{on['id']}{name}",
+        _brief(f"{on['kind']}:{on['id']}{name}"),
         _change(entry["before"], entry["after"]),
         entry["reason"] or "-",
     ]
@@ -196,8 +198,13 @@ def _change(before: Any, after: Any) -> str:
             parts.append(f"{key}: {_short(old)} -> {_short(new)}")
         else:
             parts.append(f"{'+' if key in after else '-'}{key}: {_short(new if key in after else old)}")
-    text = ", ".join(parts) or "-"
+    text = _brief(", ".join(parts)) or "-"
     return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 1] + "…"
+
+
+def _brief(text: str) -> str:
+    """Keys by their beginning, as people compare them."""
+    return _KEY.sub(r"\1…", text)
 
 
 def _short(value: Any) -> str:

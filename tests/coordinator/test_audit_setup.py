@@ -44,7 +44,7 @@ def test_all_of_them(tmp_path: Path, address: str, name: str) -> None:
     assert [sink.name for sink in make_sinks(audit_settings(tmp_path, text))] == [
         f"file:{tmp_path}/a.jsonl",
         name,
-        "https:https://logs.example/in?x=1",
+        "https:https://logs.example/in",
     ]
 
 

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+import structlog
 
 from coordinator.audit import export
-from coordinator.audit.entry import SealedEntry
+from coordinator.audit.entry import Cursor, SealedEntry
 from coordinator.audit.export import Exporter
 from coordinator.audit.sinks import FileSink, SinkError
 from coordinator.store.engine import sqlite_url
@@ -171,3 +172,19 @@ async def test_a_real_file_across_a_rotation(store: Store, tmp_path: Path) -> No
     await fill(store, 1)
     await until(lambda: path.exists() and len(path.read_text().splitlines()) == 1)
     await exporter.close()
+
+
+async def test_a_log_that_somebody_cut_or_wrote_anew_is_told(store: Store) -> None:
+    await fill(store, 1)
+    cut, anew = Double("cut"), Double("anew")
+    await store.audit.save_cursor(Cursor("cut", 7, "0" * 64))
+    await store.audit.save_cursor(Cursor("anew", 1, "1" * 64))
+    await fill(store, 1)
+    exporter = Exporter(store.audit, [cut, anew])
+    with structlog.testing.capture_logs() as lines:
+        exporter.start()
+        await until(lambda: len(lines) >= 2 and bool(anew.took))
+        await exporter.close()
+    assert anew.took == [2]
+    assert cut.took == []
+    assert {(line["sink"], "audit verify" in str(line)) for line in lines} == {("cut", True), ("anew", True)}
