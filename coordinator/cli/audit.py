@@ -23,7 +23,7 @@ _KEY = re.compile(r"((?:mkey|nodekey):[0-9a-f]{8})[0-9a-f]{56}")
 MAX_SHOWN = 60
 """Characters of a change in the table; `-o json` shows all."""
 VERIFY_SECONDS = 600.0
-"""Ten million entries; the default timeout of the command line is for questions."""
+"""Tens of millions of entries; the default timeout of the command line is for small questions."""
 
 Since = Annotated[
     str | None, typer.Option("--since", help="Oldest entry: a time (2026-01-31T12:00:00Z) or an age (24h).")
