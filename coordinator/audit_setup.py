@@ -41,10 +41,11 @@ async def start_audit(
 
     The policy file may have been another one while no server was there to see it change.
     """
-    exporter = Exporter(store.audit, make_sinks(settings))
+    sinks = make_sinks(settings)
+    exporter = Exporter(store.audit, sinks)
     exporter.start()
     stack.push_async_callback(exporter.close)
-    retention = AuditRetention(store.audit, settings.retention, tailnet.clock)
+    retention = AuditRetention(store.audit, settings.retention, [sink.name for sink in sinks], tailnet.clock)
     retention.start()
     stack.push_async_callback(retention.close)
     after = {"version": version_document()["version"], "policy": fingerprint(policy.text)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -21,7 +22,7 @@ INTERVAL = 3600.0
 class PrunableLog(Protocol):
     """What is needed of `store.audit_log.AuditLog`."""
 
-    async def prune(self, now: datetime, retention: timedelta) -> int:
+    async def prune(self, now: datetime, retention: timedelta, sinks: Sequence[str]) -> int:
         """Give up what is older; returns how many entries."""
 
 
@@ -31,12 +32,14 @@ class AuditRetention:
     Args:
         audit: The log.
         retention: How long entries stay; zero for ever.
+        sinks: Names of those that must have taken an entry before.
         clock: The time.
     """
 
-    def __init__(self, audit: PrunableLog, retention: timedelta, clock: Clock) -> None:
+    def __init__(self, audit: PrunableLog, retention: timedelta, sinks: Sequence[str], clock: Clock) -> None:
         self._audit = audit
         self._retention = retention
+        self._sinks = sinks
         self._clock = clock
         self._task: asyncio.Task[None] | None = None
 
@@ -53,7 +56,7 @@ class AuditRetention:
 
     async def look(self) -> int:
         """Look once; returns how many entries were given up."""
-        count = await self._audit.prune(self._clock(), self._retention)
+        count = await self._audit.prune(self._clock(), self._retention, self._sinks)
         if count:
             log.info("audit entries given up", entries=count)
         return count

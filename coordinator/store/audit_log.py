@@ -107,8 +107,8 @@ class AuditLog:
             await connection.execute(delete(table).where(table.c.sink == cursor.sink))
             await connection.execute(insert(table), [{**cursor._asdict(), "at": datetime.now(UTC)}])
 
-    async def prune(self, now: datetime, retention: timedelta) -> int:
-        """Give up entries older than `retention` that every sink with a cursor has taken.
+    async def prune(self, now: datetime, retention: timedelta, sinks: Sequence[str]) -> int:
+        """Give up entries older than `retention` that all of these sinks have taken.
 
         Raises:
             ConflictError: the oldest entries are missing already, and no entry says why.
@@ -121,8 +121,8 @@ class AuditLog:
             head = await _locked_head(connection)
             young = select(func.min(table.c.id)).where(table.c.at >= moment_text(now - retention))
             keep_from = await connection.scalar(young) or head.last_id + 1
-            for cursor in await _cursors(connection):
-                keep_from = min(keep_from, cursor.last_id + 1)
+            taken = {cursor.sink: cursor.last_id for cursor in await _cursors(connection)}
+            keep_from = min([keep_from, *(taken.get(sink, 0) + 1 for sink in sinks)])
             found = (await connection.execute(select(table).where(table.c.id == keep_from - 1))).first()
             if found is None or keep_from <= head.first_id:
                 return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import pytest
@@ -20,7 +21,8 @@ class Log:
         self.asked: list[timedelta] = []
         self.broken = False
 
-    async def prune(self, now: datetime, retention: timedelta) -> int:
+    async def prune(self, now: datetime, retention: timedelta, sinks: Sequence[str]) -> int:
+        assert sinks == ["file:x"]
         self.asked.append(retention)
         if self.broken:
             raise UnavailableError("away")
@@ -29,7 +31,7 @@ class Log:
 
 async def test_nothing_is_given_up_unless_the_configuration_says_so() -> None:
     log = Log()
-    retention = AuditRetention(log, timedelta(), FakeClock())
+    retention = AuditRetention(log, timedelta(), ["file:x"], FakeClock())
     retention.start()
     await asyncio.sleep(0)
     await retention.close()
@@ -40,7 +42,7 @@ async def test_it_looks_again_and_again_also_after_a_failure(monkeypatch: pytest
     monkeypatch.setattr(audit_retention, "INTERVAL", 0.01)
     log = Log()
     log.broken = True
-    retention = AuditRetention(log, timedelta(days=90), FakeClock())
+    retention = AuditRetention(log, timedelta(days=90), ["file:x"], FakeClock())
     retention.start()
     await asyncio.sleep(0.05)
     log.broken = False
