@@ -95,6 +95,8 @@ class NodeService:
             if name != node.given_name and directory.name_taken(name):
                 raise ConflictError(f"another node is named `{name}` already")
             renamed = replace(node, given_name=name, given_name_fixed=True)
+            if renamed == node:
+                return node
             directory.put_node(renamed)
             before, after = {"given_name": node.given_name}, {"given_name": name}
             now, target = self._tailnet.clock(), f"node:{node_id}"
@@ -115,6 +117,8 @@ class NodeService:
             node = directory.node(NodeID(node_id))
             now = self._tailnet.clock()
             expiry = None if disable else max(at, now) if at else now
+            if expiry == node.expiry:
+                return
             directory.put_node(replace(node, expiry=expiry))
             before, after = {"expiry": moment(node.expiry)}, {"expiry": moment(expiry)}
             target, name = f"node:{node_id}", node.given_name
@@ -132,6 +136,8 @@ class NodeService:
         def command(directory: Directory) -> None:
             node = directory.node(NodeID(node_id))
             expiry = node.expiry if node.tags else None
+            if (wanted, None, expiry) == (node.tags, node.user_id, node.expiry):
+                return
             directory.put_node(replace(node, tags=wanted, user_id=None, expiry=expiry))
             before = {"tags": list(node.tags), "user": node.user_id, "expiry": moment(node.expiry)}
             after = {"tags": list(wanted), "user": None, "expiry": moment(expiry)}
@@ -147,6 +153,8 @@ class NodeService:
 
         def command(directory: Directory) -> None:
             node = directory.node(NodeID(node_id))
+            if wanted == node.approved_routes:
+                return
             directory.put_node(replace(node, approved_routes=wanted))
             before, after = {"routes": list(node.approved_routes)}, {"routes": list(wanted)}
             now, target, name = self._tailnet.clock(), f"node:{node_id}", node.given_name

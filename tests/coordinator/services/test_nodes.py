@@ -109,3 +109,15 @@ async def test_lists_by_user(bench: Bench) -> None:
     nodes, _, _ = bench
     assert len(nodes.list("user1")) == 2
     assert nodes.list("user2") == []
+
+
+async def test_what_changes_nothing_records_nothing(bench: Bench) -> None:
+    nodes, _, store = bench
+    at = NOW + timedelta(days=1)
+    for _ in range(2):
+        await nodes.rename(1, "chosen", actor=ACTOR)
+        await nodes.approve_routes(1, ["10.0.0.0/8"], actor=ACTOR)
+        await nodes.expire(2, at=at, actor=ACTOR)
+        await nodes.set_tags(1, ["tag:a"], actor=ACTOR)
+    actions = [entry.action for commit in store.commits for entry in commit.audit]
+    assert actions == ["node.rename", "route.approve", "node.expire", "node.tag"]
