@@ -32,7 +32,7 @@ async def test_every_change_is_there_with_who_where_and_why(tmp_path: Path) -> N
             ("POST", "/api/v1/node/1/rename/db", None),
             ("POST", "/api/v1/node/1/approve_routes", {"routes": ["10.0.0.0/8"]}),
             ("POST", "/api/v1/node/1/tags", {"tags": ["tag:ci"]}),
-            ("POST", "/api/v1/node/1/expire", {"disableExpiry": True}),
+            ("POST", "/api/v1/node/1/expire", {"expiry": "2999-01-01T00:00:00Z"}),
             ("DELETE", "/api/v1/node/1", None),
             ("POST", "/api/v1/preauthkey/expire", {"id": "1"}),
             ("DELETE", "/api/v1/preauthkey?id=1", None),
