@@ -27,6 +27,7 @@ from acl.document import (
 )
 from acl.hujson import Member, Value
 from acl.problems import Problem, nearest
+from acl.relays import check_relays
 
 __all__ = ["read_policy"]
 
@@ -309,6 +310,8 @@ class _Reader:
         derp_map = found.get("derpMap")
         if derp_map is not None and derp_map.data is not None and not derp_map.is_object:
             self.wrong("derpMap", "an object", derp_map)
+        elif derp_map is not None:
+            self.problems.extend(check_relays(derp_map))
         return Policy(
             groups=self.named(found.get("groups"), "groups"),
             hosts=self.hosts(found.get("hosts")),

@@ -4,62 +4,54 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 import signal
 import socket
 import ssl
 import sys
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import structlog
 import uvloop
 from aiohttp import web
 
-from acl import PolicyError, PolicyIndex, parse_policy
+from acl import PolicyError, parse_policy
+from coordinator.assembly import Services, open_store, start_services, utc_now
 from coordinator.audit_setup import start_audit
+from coordinator.control.device_attributes_handler import DeviceAttributesHandler
 from coordinator.control.h2_server import ControlServer
 from coordinator.control.map_handler import MapHandler
 from coordinator.control.register_handler import RegisterHandler
 from coordinator.control.router import Router
+from coordinator.control.ssh_action_handler import SSHActionHandler
 from coordinator.listeners import BACKLOG, inherited_sockets, listen, restart_in_place
 from coordinator.map_settings import map_config
-from coordinator.netmap.fragments import Fragments
-from coordinator.netmap.world import World
+from coordinator.netmap.ssh import ACTION_PATH
 from coordinator.noise.keys import public_key
 from coordinator.noise_key import load_noise_key, load_or_create_noise_key
-from coordinator.services.login import PendingLogins
-from coordinator.services.map_sessions import MapSessions
-from coordinator.services.nodes import NodeService
 from coordinator.services.policy import PolicyService
-from coordinator.services.preauth_keys import PreAuthKeyService
-from coordinator.services.registration import RegistrationService, RegistrationSettings
-from coordinator.services.sweeper import Sweeper
 from coordinator.services.tailnet import Tailnet
-from coordinator.services.users import UserService
 from coordinator.settings.model import Settings
-from coordinator.store.engine import postgres_url, sqlite_url
-from coordinator.store.store import Store
 from coordinator.tailcfg.errors import WireError
 from coordinator.tailcfg.keys import machine_key_from_bytes, node_key_from_bytes, parse_node_key, raw_bytes
 from coordinator.tailnet.actors import Actor
-from coordinator.tailnet.addresses import Prefixes
-from coordinator.tailnet.change_log import ChangeLog
 from coordinator.tailnet.errors import CoordinatorError, InvalidError
-from coordinator.tailnet.facts import tailnet_facts
-from coordinator.tailnet.snapshot import Snapshot
+from coordinator.telemetry.collector import Collector
 from coordinator.telemetry.logging import configure_logging
 from coordinator.telemetry.metrics import METRICS
 from coordinator.telemetry.tasks import spawn
 from coordinator.version import version_document
 from coordinator.web.api.app import Routes, api_app
+from coordinator.web.api.attributes import AttributeRoutes
 from coordinator.web.api.audit import AuditRoutes
+from coordinator.web.api.auth import AuthRoutes
 from coordinator.web.api.nodes import NodeRoutes
 from coordinator.web.api.policy import PolicyRoutes
 from coordinator.web.api.preauth_keys import PreAuthKeyRoutes
 from coordinator.web.api.users import UserRoutes
+from coordinator.web.auth_pages import AuthPages
 from coordinator.web.deadline import KEEPALIVE_SECONDS, FirstRequestDeadline
 from coordinator.web.metrics_page import metrics_app
 from coordinator.web.middleware import add_headers, errors
@@ -153,29 +145,6 @@ class TailnetAdmission:
         return _may_relay(self._tailnet, node_key_from_bytes(node_key))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Services:
-    """Everything behind the shells."""
-
-    store: Store
-    tailnet: Tailnet
-    policy: PolicyService
-    sessions: MapSessions
-    logins: PendingLogins
-    registration: RegistrationService
-    nodes: NodeService
-    users: UserService
-    keys: PreAuthKeyService
-
-    async def healthy(self) -> bool:
-        """Whether the database answers."""
-        try:
-            await self.store.ping()
-        except CoordinatorError:
-            return False
-        return True
-
-
 class Server:
     """One server process. `sockets` are its TCP listeners by name, for a restart in place."""
 
@@ -183,7 +152,7 @@ class Server:
         self._settings = settings
         self.sockets: dict[str, socket.socket] = {}
         self._inherited: dict[str, socket.socket] = {}
-        self._services: _Services
+        self._services: Services
 
     async def serve(self, *, quickstart: bool, config_path: Path | None) -> _Stop:
         """Start, serve until told to end, stop cleanly."""
@@ -195,7 +164,12 @@ class Server:
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(number, _end, stop, _Stop(restart=False))
             loop.add_signal_handler(signal.SIGUSR2, _end, stop, _Stop(restart=True))
-            loop.add_signal_handler(signal.SIGHUP, policy.reload)
+            loop.add_signal_handler(signal.SIGHUP, lambda: spawn("policy reload", policy.reload()))
+            # For a process of its own; within somebody else's the collector is not ours to rein in.
+            collector = Collector()
+            collector.begin()
+            collecting = spawn("garbage collector", collector.run())
+            stack.callback(collecting.cancel)
             log.info("ready", server_url=self._settings.server_url, version=version_document()["version"])
             if quickstart:
                 await self._greet(config_path)
@@ -213,8 +187,8 @@ class Server:
             raise InvalidError(f"another server is running on {self._settings.unix_socket}")
         noise_key = load_or_create_noise_key(self._settings.noise_private_key_path)
         pin = self._relay_certificate()
-        store = await self._open_store(stack)
-        services = self._services = await self._start_services(stack, store, pin)
+        store = await open_store(self._settings.database, stack)
+        services = self._services = await start_services(self._settings, stack, store, certificate_sha256=pin)
         tailnet = services.tailnet
         control = ControlServer(
             noise_key,
@@ -222,6 +196,10 @@ class Server:
                 {
                     ("POST", "/machine/register"): RegisterHandler(services.registration),
                     ("POST", "/machine/map"): MapHandler(tailnet, services.sessions, services.nodes),
+                    ("PATCH", "/machine/set-device-attr"): DeviceAttributesHandler(
+                        tailnet, services.attributes
+                    ),
+                    ("GET", ACTION_PATH): SSHActionHandler(services.checks),
                 }
             ),
         )
@@ -238,75 +216,17 @@ class Server:
             PreAuthKeyRoutes(services.keys, services.users, SOCKET_ACTOR),
             NodeRoutes(services.nodes, services.users, services.registration, SOCKET_ACTOR),
             PolicyRoutes(services.policy, SOCKET_ACTOR),
-            AuditRoutes(await start_audit(stack, self._settings.audit, store, tailnet, services.policy)),
+            AttributeRoutes(services.attributes, services.nodes, SOCKET_ACTOR),
+            AuthRoutes(services.registration, services.logins, services.checks, SOCKET_ACTOR),
+            AuditRoutes(
+                await start_audit(stack, self._settings.audit, services.store, tailnet, services.policy)
+            ),
         ]
         await self._serve_api(stack, api_app(nouns, services.healthy, version_document()))
         await self._serve_public(stack, pages, control, relay)
         lag = spawn("loop lag", _measure_lag(tailnet))
         stack.callback(lag.cancel)
         return services.policy
-
-    async def _start_services(self, stack: AsyncExitStack, store: Store, pin: str | None) -> _Services:
-        settings = self._settings
-        state = await store.load()
-        config = map_config(settings, certificate_sha256=pin)
-        world = World(
-            snapshot=Snapshot(),
-            policy=PolicyIndex(None, tailnet_facts(state.users.values(), domain=config.domain)),
-            log=ChangeLog(),
-            fragments=Fragments(config),
-        )
-        tailnet = Tailnet(store, state, world, _utc_now, auto_updates=settings.auto_update_enabled)
-        policy = PolicyService(
-            tailnet,
-            path=settings.policy_path,
-            database_mode=settings.policy_in_database,
-            stored=state.policy,
-            versions=store.policies,
-        )
-        policy.load()
-        logins = PendingLogins(settings.server_url, _utc_now, secrets.token_hex)
-        prefixes = Prefixes(v4=settings.prefix_v4, v6=settings.prefix_v6, random=settings.random_allocation)
-        registration = RegistrationService(
-            tailnet,
-            logins,
-            RegistrationSettings(prefixes=prefixes, key_lifetime=settings.node_expiry or None),
-            secrets.randbelow,
-        )
-        sessions = MapSessions(tailnet, window=settings.coalescing_window.total_seconds())
-        sweeper = Sweeper(tailnet, inactivity=settings.ephemeral_inactivity)
-        for part in (tailnet, policy, sessions, sweeper):
-            part.start()
-            stack.push_async_callback(part.close)
-        return _Services(
-            store=store,
-            tailnet=tailnet,
-            policy=policy,
-            sessions=sessions,
-            logins=logins,
-            registration=registration,
-            nodes=NodeService(tailnet),
-            users=UserService(tailnet),
-            keys=PreAuthKeyService(tailnet, secrets.token_bytes),
-        )
-
-    async def _open_store(self, stack: AsyncExitStack) -> Store:
-        database = self._settings.database
-        if database.kind == "postgres":
-            url = postgres_url(
-                database.host,
-                database.port,
-                database.name,
-                database.user,
-                database.password.reveal(),
-                database.ssl,
-            )
-        else:
-            database.sqlite_path.parent.mkdir(parents=True, exist_ok=True)
-            url = sqlite_url(database.sqlite_path, wal=database.write_ahead_log)
-        store = await Store.open(url, echo=database.debug)
-        stack.push_async_callback(store.close)
-        return store
 
     # the relay
 
@@ -353,6 +273,7 @@ class Server:
         app = web.Application(middlewares=[errors])
         app.on_response_prepare.append(add_headers)
         app.router.add_routes(pages.routes())
+        app.router.add_routes(AuthPages(self._services.checks).routes())
         app.router.add_routes(control.routes())
         if relay is not None:
             app.router.add_routes(relay.routes())
@@ -431,7 +352,7 @@ class Server:
         _, secret = await self._services.keys.create(
             user_id=user.id,
             reusable=True,
-            expiration=_utc_now() + FIRST_KEY_LIFETIME,
+            expiration=utc_now() + FIRST_KEY_LIFETIME,
             actor=SOCKET_ACTOR,
         )
         print(
@@ -446,10 +367,6 @@ class Server:
 def _end(stop: asyncio.Future[_Stop], how: _Stop) -> None:
     if not stop.done():
         stop.set_result(how)
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 def _may_relay(tailnet: Tailnet, node_key: str) -> bool:

@@ -61,6 +61,24 @@ def auth_register(
     nodes.approve(user, auth_id)
 
 
+@auth.command("approve")
+def auth_approve(
+    auth_id: Annotated[str, typer.Option("--auth-id", help="From the page of the login.")],
+) -> None:
+    """Confirm an SSH session that waits (check mode)."""
+    call("POST", "/api/v1/auth/approve", {"authId": auth_id})
+    output.emit({"Result": "approved"}, "Approved.")
+
+
+@auth.command("reject")
+def auth_reject(
+    auth_id: Annotated[str, typer.Option("--auth-id", help="From the page of the login.")],
+) -> None:
+    """Refuse an SSH session or a machine that waits."""
+    call("POST", "/api/v1/auth/reject", {"authId": auth_id})
+    output.emit({"Result": "rejected"}, "Rejected.")
+
+
 @generate.command("private-key")
 def generate_private_key() -> None:
     """Print a new private key."""

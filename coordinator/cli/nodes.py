@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any
 
 import typer
@@ -120,6 +121,36 @@ def tag(identifier: NodeID, tags: Annotated[list[str], typer.Option("-t", "--tag
     """Replace a node's tags."""
     node = call("POST", f"/api/v1/node/{identifier}/tags", {"tags": split(tags)})["node"]
     output.emit(node, f"Node {node['givenName']} has tags {', '.join(node['tags'])}")
+
+
+@app.command("attributes")
+def attributes(
+    identifier: NodeID,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="custom:NAME=VALUE: text, a number, true or false.")
+    ] = None,
+    unset: Annotated[list[str] | None, typer.Option("--unset", help="custom:NAME.")] = None,
+) -> None:
+    """Show a node's posture attributes; set or remove some."""
+    changes: dict[str, Any] = dict.fromkeys(unset or (), None)
+    for text in set_ or ():
+        name, sign, value = text.partition("=")
+        if not sign:
+            output.fail(f"`{text}`: write NAME=VALUE, such as custom:tier=prod")
+        changes[name] = _attribute_value(value)
+    path = f"/api/v1/node/{identifier}/attributes"
+    found = (call("POST", path, {"attributes": changes}) if changes else call("GET", path))["attributes"]
+    rows = [[name, json.dumps(value)] for name, value in sorted(found.items())]
+    output.emit(found, output.table(["Attribute", "Value"], rows))
+
+
+def _attribute_value(text: str) -> str | int | float | bool:
+    """A number, true or false where the text is one; quotes keep it text."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return value if isinstance(value, str | int | float | bool) else text
 
 
 @app.command("approve-routes")

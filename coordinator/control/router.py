@@ -54,14 +54,27 @@ async def answer_text(stream: ResponseStream, status: int, text: str) -> None:
 
 
 class Router:
-    """Dispatch by method and exact path."""
+    """Dispatch by method and path.
+
+    Args:
+        routes: By exact path; one that ends with `/` takes all paths below it that have no route.
+    """
 
     def __init__(self, routes: Mapping[tuple[str, str], Handler]) -> None:
         self._routes = routes
+        self._folders = [key for key in routes if key[1].endswith("/")]
+
+    def _find(self, method: str, path: str) -> Handler | None:
+        handler = self._routes.get((method, path))
+        if handler is None:
+            for key in self._folders:
+                if method == key[0] and path.startswith(key[1]):
+                    return self._routes[key]
+        return handler
 
     async def __call__(self, request: Request, stream: ResponseStream) -> None:
         """Answer one request; unknown exceptions are left to the transport, which answers 500."""
-        handler = self._routes.get((request.method, request.path))
+        handler = self._find(request.method, request.path)
         if handler is None:
             await answer_text(stream, 404, "not found")
             return

@@ -10,6 +10,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from acl import PeerView
+from coordinator.netmap.dns import dns_for
 from coordinator.netmap.fragments import BLOCK_BITS, BLOCK_MASK
 from coordinator.netmap.peers import self_json
 from coordinator.netmap.session import SessionState
@@ -56,7 +57,12 @@ def full_map(
         + b',"UserProfiles":'
         + fragments.profiles(snapshot, profiles)
     )
-    frames = [compress(head), fragments.static_frame(pinning=pinning), fragments.rules_frame(rules)]
+    dns = dns_for(world.config.dns, viewer.node, self_view.cap_map)
+    own_dns = dns is not world.config.dns
+    if own_dns:
+        head += b',"DNSConfig":' + encode(dns)
+    static = fragments.static_frame(pinning=pinning, dns=not own_dns)
+    frames = [compress(head), static, fragments.rules_frame(rules)]
     views: dict[int, PeerView] = {}
     if visible:
         frames += _peer_frames(world, viewer, visible, views)
@@ -75,6 +81,8 @@ def full_map(
         ssh=ssh,
         self_view=self_view,
         special_seq=world.special_seq,
+        relays=world.config.relays(pinning=pinning),
+        dns=dns,
     )
     return frames, state
 

@@ -39,6 +39,10 @@ class MapConfig:
     disable_logtail: bool = True
     dial_plan: Sequence[DialCandidate] = ()
 
+    def relays(self, *, pinning: bool) -> DERPMap:
+        """The DERP map for a client that can, or cannot, pin certificates."""
+        return self.derp_map if pinning else self.derp_map_unpinned
+
     @property
     def domain(self) -> str:
         """The tailnet's name as clients show it; an empty one would mean "unchanged"."""

@@ -11,10 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from acl import FilterRule, PeerView, SelfView, SSHRule
+from coordinator.netmap.dns import dns_for
 from coordinator.netmap.peers import patch_mask, self_json
 from coordinator.netmap.session import SessionState
 from coordinator.netmap.user_profiles import owners
 from coordinator.netmap.world import World
+from coordinator.tailcfg.codec import encode
+from coordinator.tailcfg.derp_map import DERPMap
+from coordinator.tailcfg.dns_config import DNSConfig
 from coordinator.tailcfg.framing import message
 from coordinator.tailnet.bits import from_indices, indices
 from coordinator.tailnet.nodes import NodeID
@@ -45,6 +49,8 @@ class _Difference:
     self_view: SelfView | None
     rules: Sequence[FilterRule] | None
     ssh: Sequence[SSHRule] | None
+    relays: DERPMap | None
+    dns: DNSConfig | None
 
     def __bool__(self) -> bool:
         return bool(
@@ -55,6 +61,8 @@ class _Difference:
             or self.self_view is not None
             or self.rules is not None
             or self.ssh is not None
+            or self.relays is not None
+            or self.dns is not None
         )
 
 
@@ -76,7 +84,7 @@ def next_message(world: World, state: SessionState) -> tuple[bytes | None, Sessi
     difference, new_state = _compare(world, state, viewer)
     if not difference:
         return None, new_state
-    if difference.self_view is not None or difference.peers.views:
+    if difference.self_view is not None or difference.peers.views or difference.dns is not None:
         return _encode(world, viewer, difference), new_state
     key = (
         tuple(difference.peers.removed),
@@ -85,6 +93,7 @@ def next_message(world: World, state: SessionState) -> tuple[bytes | None, Sessi
         difference.profiles,
         difference.rules,
         difference.ssh,
+        difference.relays is not None and (world.config_seq, state.pinning),
     )
     return world.fragments.deltas.get(key, lambda: _encode(world, viewer, difference)), new_state
 
@@ -142,12 +151,19 @@ def _compare(world: World, state: SessionState, viewer: NodeRecord) -> tuple[_Di
     if peers.full or tell_self or not known:
         shown = {shown_user(viewer.node), *owners(snapshot, visible)}
         profiles = tuple(sorted(shown - known))
+    relays, dns = state.relays, state.dns
+    if world.config_seq > state.seq:
+        relays = world.config.relays(pinning=state.pinning)
+    if world.config_seq > state.seq or tell_self:
+        dns = dns_for(world.config.dns, viewer.node, self_view.cap_map)
     difference = _Difference(
         peers=peers,
         profiles=profiles,
         self_view=self_view if tell_self else None,
         rules=rules if rules is not state.rules and rules != state.rules else None,
         ssh=ssh if ssh is not state.ssh and ssh != state.ssh else None,
+        relays=relays if relays is not state.relays and relays != state.relays else None,
+        dns=dns if dns is not state.dns and dns != state.dns else None,
     )
     new_state = replace(
         state,
@@ -159,6 +175,8 @@ def _compare(world: World, state: SessionState, viewer: NodeRecord) -> tuple[_Di
         ssh=ssh,
         self_view=self_view,
         special_seq=world.special_seq,
+        relays=relays,
+        dns=dns,
     )
     return difference, new_state
 
@@ -176,6 +194,10 @@ def _encode(world: World, viewer: NodeRecord, difference: _Difference) -> bytes:
         parts.append(b'"PacketFilters":' + fragments.rules(difference.rules))
     if difference.ssh is not None:
         parts.append(b'"SSHPolicy":' + fragments.ssh(difference.ssh))
+    if difference.relays is not None:
+        parts.append(b'"DERPMap":' + encode(difference.relays))
+    if difference.dns is not None:
+        parts.append(b'"DNSConfig":' + encode(difference.dns))
     return message(b"{" + b",".join(parts) + b"}")
 
 

@@ -4,12 +4,13 @@ that cannot."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from typing import Any
 
 from msgspec import UNSET
 
+from coordinator.netmap.config import MapConfig
 from coordinator.tailcfg.derp_map import DERPMap, DERPNode, DERPRegion
 from coordinator.tailnet.errors import InvalidError
 
@@ -85,6 +86,37 @@ def build_derp_map(relay: EmbeddedRelay | None, others: Iterable[DERPRegion], *,
             "no DERP region is configured, and clients do not come up without one: "
             "set `derp.server.enabled: true` or list a map in `derp.paths`"
         )
+    return DERPMap(regions=dict(sorted(regions.items(), key=lambda item: int(item[0]))))
+
+
+def with_policy_relays(config: MapConfig, section: object) -> MapConfig:
+    """The configuration with a policy's `derpMap` merged in.
+
+    Its regions stand beside the configured ones and win over those with the same id; `null` takes one away;
+    `OmitDefaultRegions` takes all of them.
+
+    Raises:
+        InvalidError: a region is malformed, or none is left: clients without a relay never come up.
+    """
+    if section is None:
+        return config
+    return replace(
+        config,
+        derp_map=_merged(config.derp_map, section),
+        derp_map_unpinned=_merged(config.derp_map_unpinned, section),
+    )
+
+
+def _merged(configured: DERPMap, section: object) -> DERPMap:
+    fields = _fold(section, "derpMap")
+    own = _fold(fields.get("regions") or {}, "derpMap: Regions")
+    regions = {} if fields.get("omitdefaultregions") else dict(configured.regions)
+    for key in own:
+        regions.pop(key, None)
+    for region in regions_from_document({"regions": own}, "derpMap"):
+        regions[str(region.region_id)] = region
+    if not regions:
+        raise InvalidError("derpMap leaves no region, and clients do not come up without one: name a region")
     return DERPMap(regions=dict(sorted(regions.items(), key=lambda item: int(item[0]))))
 
 

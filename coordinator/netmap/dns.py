@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network
+from urllib.parse import quote, urlencode
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
+from msgspec.structs import replace
 
 from coordinator.tailcfg.dns_config import DNSConfig, DNSRecord, Resolver
+from coordinator.tailcfg.hostinfo import operating_system
+from coordinator.tailnet.nodes import Node
+
+NEXTDNS = "https://dns.nextdns.io/"
+_PROFILE = "nextdns:"
+_NO_DEVICE_INFO = "nextdns:no-device-info"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +59,44 @@ def build_dns_config(settings: DNSSettings, prefixes: Sequence[IPv4Network | IPv
         proxied=settings.magic_dns,
         extra_records=tuple(settings.extra_records) or UNSET,
     )
+
+
+def dns_for(config: DNSConfig, node: Node, capabilities: Iterable[str]) -> DNSConfig:
+    """What one node is told: as everybody, unless a name server is NextDNS.
+
+    The policy's `nextdns:<profile>` puts another profile into the address; the node is named to NextDNS
+    (`device_name`, `device_model`, `device_ip`) unless it has `nextdns:no-device-info`.
+    """
+    found = (config.resolvers, config.fallback_resolvers)
+    if not any(resolver.addr.startswith(NEXTDNS) for part in found if part for resolver in part):
+        return config
+    flags = set(capabilities)
+    profiles = sorted(flag for flag in flags if flag.startswith(_PROFILE) and flag != _NO_DEVICE_INFO)
+    profile = profiles[0].removeprefix(_PROFILE) if profiles else None
+    query = "" if _NO_DEVICE_INFO in flags else _device_query(node)
+
+    def own(resolvers: Sequence[Resolver] | UnsetType) -> Sequence[Resolver] | UnsetType:
+        if not resolvers:
+            return resolvers
+        return [_own_resolver(resolver, profile, query) for resolver in resolvers]
+
+    return replace(config, resolvers=own(config.resolvers), fallback_resolvers=own(config.fallback_resolvers))
+
+
+def _own_resolver(resolver: Resolver, profile: str | None, query: str) -> Resolver:
+    if not resolver.addr.startswith(NEXTDNS):
+        return resolver
+    address, _, given = resolver.addr.partition("?")
+    if profile:
+        address = NEXTDNS + quote(profile, safe="")
+    return Resolver("?".join(part for part in (address, "&".join(filter(None, (given, query)))) if part))
+
+
+def _device_query(node: Node) -> str:
+    fields = {"device_name": node.given_name, "device_model": operating_system(node.hostinfo)}
+    if node.addresses:
+        fields["device_ip"] = str(node.addresses[0])
+    return urlencode(fields)
 
 
 def reverse_zones(network: IPv4Network | IPv6Network) -> list[str]:

@@ -82,9 +82,15 @@ class Fragments:
         self._rule_frames: BoundedCache[Sequence[FilterRule], bytes] = BoundedCache(MAX_RULE_SETS)
         self._ssh: BoundedCache[Sequence[SSHRule], bytes] = BoundedCache(MAX_RULE_SETS)
         self._profiles: BoundedCache[tuple[int, tuple[UserID, ...]], bytes] = BoundedCache(MAX_SHARED)
-        self._static = (self._static_frame(pinning=False), self._static_frame(pinning=True))
+        self._static: dict[tuple[bool, bool], bytes] = {}
         self.deltas: BoundedCache[Hashable, bytes] = BoundedCache(MAX_SHARED)
         self._deltas_seq = 0
+
+    def use(self, config: MapConfig) -> None:
+        """Take another configuration; whoever calls this makes every session compare."""
+        self.config = config
+        self._static.clear()
+        self.deltas.clear()
 
     def touch(self, seq: int, changed: int) -> None:
         """Peers in a bit set changed at `seq` (or left): blocks that hold them are made anew."""
@@ -167,19 +173,24 @@ class Fragments:
         key = (snapshot.users_seq, user_ids)
         return self._profiles.get(key, lambda: profiles_json(snapshot, user_ids))
 
-    def static_frame(self, *, pinning: bool) -> bytes:
-        """DERP map, DNS and what else every first message carries, as a zstd frame."""
-        return self._static[pinning]
+    def static_frame(self, *, pinning: bool, dns: bool = True) -> bytes:
+        """DERP map and what else every first message carries, as a zstd frame.
 
-    def _static_frame(self, *, pinning: bool) -> bytes:
-        return compress(b"," + _members(static_members(self.config, pinning=pinning)))
+        `dns`: with the DNSConfig of nodes that have none of their own.
+        """
+        made = self._static.get((pinning, dns))
+        if made is None:
+            members = static_members(self.config, pinning=pinning)
+            if dns:
+                members["DNSConfig"] = self.config.dns
+            made = self._static[pinning, dns] = compress(b"," + _members(members))
+        return made
 
 
 def static_members(config: MapConfig, *, pinning: bool) -> dict[str, Any]:
     """The members of a full map that depend on nothing but configuration and client version."""
     members: dict[str, Any] = {
-        "DERPMap": config.derp_map if pinning else config.derp_map_unpinned,
-        "DNSConfig": config.dns,
+        "DERPMap": config.relays(pinning=pinning),
         "Domain": config.domain,
         "CollectServices": False,
         "Debug": {"DisableLogTail": True} if config.disable_logtail else {},

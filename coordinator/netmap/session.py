@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from acl import FilterRule, PeerView, SelfView, SSHRule
+from coordinator.tailcfg.derp_map import DERPMap
+from coordinator.tailcfg.dns_config import DNSConfig
 from coordinator.tailnet.nodes import NodeID
 from coordinator.tailnet.users import UserID
 
@@ -34,3 +36,5 @@ class SessionState:
     ssh: Sequence[SSHRule] = ()
     self_view: SelfView | None = None
     special_seq: int = 0
+    relays: DERPMap | None = None
+    dns: DNSConfig | None = None

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 from acl import SSHAction as CompiledAction
 from acl import SSHRule as CompiledRule
 from coordinator.tailcfg.codec import encode
-from coordinator.tailcfg.ssh_policy import SSHAction, SSHPrincipal, SSHRule
+from coordinator.tailcfg.ssh_policy import RecordingFailure, SSHAction, SSHPrincipal, SSHRule
+
+ACTION_PATH = "/machine/ssh/action/"
+"""Below it the destination's client asks what to do with a session in check mode."""
+
+HOLD_AND_DELEGATE = (
+    f"https://unused{ACTION_PATH}from/$SRC_NODE_ID/to/$DST_NODE_ID?ssh_user=$SSH_USER&local_user=$LOCAL_USER"
+)
+"""The client replaces the variables; their `$` must reach it unescaped. The host is not looked at."""
 
 
 def ssh_policy_json(rules: Sequence[CompiledRule]) -> bytes:
@@ -22,19 +30,31 @@ def wire_rule(rule: CompiledRule) -> SSHRule:
     return SSHRule(
         principals=[SSHPrincipal(address) for address in rule.principals],
         ssh_users=dict(rule.ssh_users),
-        action=_action(rule.action),
+        action=wire_action(rule.action),
         accept_env=rule.accept_env or UNSET,
     )
 
 
-def _action(action: CompiledAction) -> SSHAction:
-    """Check mode needs a page where people prove who they are; until there is one, such a rule refuses."""
+def wire_action(action: CompiledAction) -> SSHAction:
+    """What the client does with a matching session: let it in, or ask the server first."""
     if action.kind == "check":
-        return SSHAction(reject=True, message="this server cannot check who you are yet (check mode)\n")
+        return SSHAction(hold_and_delegate=HOLD_AND_DELEGATE)
+    return accept_action(action)
+
+
+def accept_action(action: CompiledAction) -> SSHAction:
+    """The session is let in, whatever had to be asked before."""
+    failure: RecordingFailure | UnsetType = UNSET
+    if action.recorders and action.enforce_recorder:
+        failure = RecordingFailure(
+            reject_session_with_message="this session must be recorded, and no recorder can be reached\n",
+            terminate_session_with_message="this session must be recorded, and its recorder is gone\n",
+        )
     return SSHAction(
         accept=True,
         allow_agent_forwarding=True,
         allow_local_port_forwarding=True,
         allow_remote_port_forwarding=True,
         recorders=action.recorders or UNSET,
+        on_recording_failure=failure,
     )

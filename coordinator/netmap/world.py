@@ -20,7 +20,8 @@ class World:
 
     `structure_seq` is the last `seq` at which anything but volatile facts of nodes changed: who sees whom,
     filters, users, the policy. `special_seq` is the last at which routes or the policy changed, so that views
-    which differ by viewer may differ from what was told.
+    which differ by viewer may differ from what was told. `config_seq` is the last at which relays or DNS
+    changed.
     """
 
     snapshot: Snapshot
@@ -29,6 +30,7 @@ class World:
     fragments: Fragments
     structure_seq: int = 0
     special_seq: int = 0
+    config_seq: int = 0
 
     @property
     def config(self) -> MapConfig:

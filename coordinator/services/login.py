@@ -33,6 +33,7 @@ class PendingLogin:
     node_key: NodeKey
     request: RegisterRequest
     began: datetime
+    refused: bool = False
     decided: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -73,16 +74,21 @@ class PendingLogins:
             )
         return pending
 
-    async def wait(self, url: str, machine_key: MachineKey, node_key: NodeKey) -> None:
-        """Hold a follow-up until its login is decided; returns at once when it is not known."""
+    async def wait(self, url: str, machine_key: MachineKey, node_key: NodeKey) -> bool:
+        """Hold a follow-up until its login is decided; returns at once when it is not known.
+
+        Returns:
+            False if somebody refused the machine.
+        """
         pending = self._pending.get(url.rpartition("/")[2])
         if pending is None or (pending.machine_key, pending.node_key) != (machine_key, node_key):
-            return
+            return True
         try:
             async with asyncio.timeout(HOLD_SECONDS):
                 await pending.decided.wait()
         except TimeoutError:
-            return
+            return True
+        return not pending.refused
 
     def approved(self, login_id: str) -> None:
         """Wake whoever waits, and forget the login."""
@@ -90,6 +96,13 @@ class PendingLogins:
         if pending is not None:
             self._by_keys.pop((pending.machine_key, pending.node_key), None)
             pending.decided.set()
+
+    def refuse(self, login_id: str) -> PendingLogin:
+        """Somebody refused the machine: whoever waits is told; NotFoundError when nothing waits."""
+        pending = self.get(login_id)
+        pending.refused = True
+        self.approved(login_id)
+        return pending
 
     def _drop_old(self) -> None:
         oldest = self._clock() - LIFETIME

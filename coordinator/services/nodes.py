@@ -190,6 +190,13 @@ class NodeService:
 
         await self._tailnet.execute(command)
 
+    async def approve_by_policy(self) -> None:
+        """After a policy change: approve what it approves now among the routes that are advertised."""
+        for record in list(self._tailnet.snapshot.records.values()):
+            approved = self._auto_approved(record.node, record.index)
+            if not set(approved) <= set(record.node.approved_routes):
+                await self.hostinfo_changed(record.node.id)
+
     def _implies_change(self, node: Node) -> bool:
         name = hostname(node.hostinfo)
         record = self._tailnet.snapshot.record(node.id)

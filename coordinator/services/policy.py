@@ -6,19 +6,21 @@ A policy that does not load is refused with every problem it has; the one in for
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import structlog
 
-from acl import Policy, PolicyError, check_policy, parse_policy
+from acl import Policy, PolicyDraft, PolicyError, Problem, parse_policy
+from coordinator.netmap.derp import with_policy_relays
 from coordinator.services.policy_records import PolicyFileRecorder, fingerprint
 from coordinator.services.tailnet import Tailnet
 from coordinator.tailnet.actors import Actor
 from coordinator.tailnet.directory import Directory
 from coordinator.tailnet.errors import InvalidError, NotFoundError
-from coordinator.tailnet.facts import node_fact, tailnet_facts
 from coordinator.tailnet.state import StoredPolicy
 from coordinator.telemetry.tasks import spawn
 
@@ -42,7 +44,7 @@ class PolicyService:
         database_mode: Whether `set` works.
         stored: The version in force, in database mode.
         versions: Reads so many newest versions, newest first.
-        associated_domains: E-mail domains the tailnet owns.
+        on_change: Called after another policy came into force while the server runs.
     """
 
     def __init__(
@@ -53,17 +55,19 @@ class PolicyService:
         database_mode: bool,
         stored: StoredPolicy | None,
         versions: Callable[[int], Awaitable[list[StoredPolicy]]],
-        associated_domains: tuple[str, ...] = (),
+        on_change: Callable[[], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
         self._tailnet = tailnet
         self._path = path
         self._database_mode = database_mode
         self._stored = stored
         self._versions = versions
-        self._associated_domains = associated_domains
         self._text = stored.text if stored else ""
         self._updated_at = stored.created_at if stored else None
         self._records = PolicyFileRecorder(tailnet)
+        self._on_change = on_change
+        self._replacing = asyncio.Lock()
+        self._follow_up: asyncio.Task[None] | None = None
         self._seen: _Identity = None
         self._task: asyncio.Task[None] | None = None
 
@@ -76,13 +80,13 @@ class PolicyService:
         """
         if self._database_mode:
             if self._stored is not None:
-                self._tailnet.replace_policy(self._checked(self._stored.text))
+                self._tailnet.adopt_policy(self._compile(self._stored.text, self._blank()))
             return
         if self._path is None:
             return
         self._seen = self._identity()
         text = self._read()
-        self._tailnet.replace_policy(self._checked(text))
+        self._tailnet.adopt_policy(self._compile(text, self._blank()))
         self._took_over(text)
 
     def start(self) -> None:
@@ -92,9 +96,10 @@ class PolicyService:
 
     async def close(self) -> None:
         """Stop watching."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        tasks = [task for task in (self._task, self._follow_up) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._records.close()
 
     @property
@@ -108,9 +113,9 @@ class PolicyService:
             raise NotFoundError("no policy is set: everything is allowed")
         return self._text, self._updated_at
 
-    def check(self, text: str) -> None:
+    async def check(self, text: str) -> None:
         """Check a policy against this tailnet; raises PolicyError with every problem."""
-        self._checked(text)
+        await self._draft(text)
 
     async def history(self, limit: int = 50) -> list[StoredPolicy]:
         """The newest versions, newest first; only database mode has any."""
@@ -140,7 +145,11 @@ class PolicyService:
                 "the policy comes from the file named by `policy.path`: edit that file, "
                 "or set `policy.mode: database`"
             )
-        policy = self._checked(text)
+        async with self._replacing:
+            return await self._set(text, actor, note)
+
+    async def _set(self, text: str, actor: Actor, note: str) -> StoredPolicy:
+        draft = await self._draft(text)
 
         def command(directory: Directory) -> StoredPolicy:
             now = self._tailnet.clock()
@@ -154,37 +163,46 @@ class PolicyService:
             return stored
 
         stored = await self._tailnet.execute(command)
-        self._tailnet.replace_policy(policy)
+        self._put_in_force(draft)
         self._stored = stored
         self._text, self._updated_at = text, stored.created_at
         return stored
 
-    def reload(self) -> bool:
+    async def reload(self) -> bool:
         """Read the file again (SIGHUP, or it changed); True when a new policy is in force."""
         if self._path is None or self._database_mode:
             return False
+        async with self._replacing:
+            return await self._reload()
+
+    async def _reload(self) -> bool:
         try:
             text = self._read()
             if text == self._text:
                 return False
-            policy = self._checked(text)
+            draft = await self._draft(text)
         except PolicyError as error:
             log.error(
                 "policy refused, the former one stays in force",
                 path=str(self._path),
                 problems=[str(problem) for problem in error.problems],
             )
-            self._records.refused(self._path, [str(problem) for problem in error.problems])
+            self._records.refused(str(self._path), [str(problem) for problem in error.problems])
             return False
         except InvalidError as error:
             log.error("policy not readable, the former one stays in force", error=error.message)
-            self._records.refused(self._path, [error.message])
+            self._records.refused(str(self._path), [error.message])
             return False
-        self._tailnet.replace_policy(policy)
-        self._records.loaded(self._path, self._text, text)
+        self._put_in_force(draft)
+        self._records.loaded(str(self._path), self._text, text)
         self._took_over(text)
         log.info("policy loaded", path=str(self._path))
         return True
+
+    def _put_in_force(self, draft: PolicyDraft) -> None:
+        self._tailnet.adopt_policy(draft)
+        if self._on_change is not None:
+            self._follow_up = spawn("policy follow-up", self._on_change())
 
     async def _watch(self) -> None:
         while True:
@@ -192,7 +210,7 @@ class PolicyService:
             identity = self._identity()
             if identity is not None and identity != self._seen:
                 self._seen = identity
-                self.reload()
+                await self.reload()
 
     def _identity(self) -> _Identity:
         assert self._path is not None
@@ -213,17 +231,27 @@ class PolicyService:
     def _took_over(self, text: str) -> None:
         self._text, self._updated_at = text, datetime.now(UTC)
 
-    def _checked(self, text: str) -> Policy:
+    def _check_relays(self, policy: Policy) -> None:
+        """Only the server knows which relays are left beside the policy's."""
+        try:
+            with_policy_relays(self._tailnet.configured, policy.derp_map)
+        except InvalidError as error:
+            raise PolicyError([Problem(code="bad-relays", message=error.message)]) from error
+
+    def _blank(self) -> PolicyDraft:
+        """The users and nodes of now, to compile a policy for."""
+        return self._tailnet.world.policy.draft(None)
+
+    async def _draft(self, text: str) -> PolicyDraft:
+        """Read, check and compile in another thread: a large policy would hold every client up."""
+        return await asyncio.to_thread(self._compile, text, self._blank())
+
+    def _compile(self, text: str, blank: PolicyDraft) -> PolicyDraft:
         policy = parse_policy(text)
-        snapshot = self._tailnet.snapshot
-        facts = tailnet_facts(
-            snapshot.users.values(),
-            domain=self._tailnet.world.config.domain,
-            associated_domains=self._associated_domains,
-        )
-        nodes = [node_fact(record.node, record.index) for record in snapshot.records.values()]
-        problems = check_policy(policy, facts, nodes)
-        errors = tuple(problem for problem in problems if problem.severity == "error")
+        self._check_relays(policy)
+        draft = replace(blank, policy=policy)
+        draft.compile()
+        errors = [problem for problem in draft.problems if problem.severity == "error"]
         if errors:
             raise PolicyError(errors)
-        return policy
+        return draft

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from hashlib import blake2b
-from pathlib import Path
 from typing import Any
 
 import structlog
@@ -42,11 +41,11 @@ class PolicyFileRecorder:
         self._tailnet = tailnet
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def loaded(self, path: Path, before: str, after: str) -> None:
+    def loaded(self, path: str, before: str, after: str) -> None:
         """Another policy is in force."""
         self._begin("policy.load", path, fingerprint(before), fingerprint(after))
 
-    def refused(self, path: Path, problems: list[str]) -> None:
+    def refused(self, path: str, problems: list[str]) -> None:
         """The file changed and cannot be used."""
         self._begin("policy.load.refused", path, {}, {"problems": problems[:MAX_PROBLEMS]})
 
@@ -57,11 +56,11 @@ class PolicyFileRecorder:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _begin(self, action: str, path: Path, before: dict[str, Any], after: dict[str, Any]) -> None:
+    def _begin(self, action: str, path: str, before: dict[str, Any], after: dict[str, Any]) -> None:
         now = self._tailnet.clock()
 
         def command(directory: Directory) -> None:
-            directory.audit(now, FILE, action, "policy:file", after, before=before, name=str(path))
+            directory.audit(now, FILE, action, "policy:file", after, before=before, name=path)
 
         task = spawn("policy file audit", self._record(command))
         self._tasks.add(task)

@@ -5,12 +5,13 @@ Everything here runs between awaits: readers see the state before or the state a
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from heapq import heappop, heappush
 from typing import TypeVar
 
-from acl import Policy
+from acl import Policy, PolicyDraft
+from coordinator.netmap.derp import with_policy_relays
 from coordinator.netmap.world import World
 from coordinator.tailnet.bits import indices
 from coordinator.tailnet.facts import node_fact, tailnet_facts
@@ -26,10 +27,13 @@ V = TypeVar("V")
 class Publisher:
     """Owner of the `World`; the only code that replaces its snapshot."""
 
-    def __init__(self, world: World, *, associated_domains: Iterable[str], auto_updates: bool) -> None:
+    def __init__(
+        self, world: World, *, associated_domains: tuple[str, ...] | None, auto_updates: bool
+    ) -> None:
         self.world = world
-        self._associated_domains = tuple(associated_domains)
+        self._associated_domains = associated_domains
         self._auto_updates = auto_updates
+        self.configured = world.config
         self._free: list[int] = []
         self._next_index = 0
 
@@ -67,22 +71,43 @@ class Publisher:
 
     def replace_policy(self, policy: Policy | None) -> int:
         """Put another policy in force; returns whom it concerns."""
+        return self._take_policy(policy, lambda: self.world.policy.replace_policy(policy))
+
+    def adopt_policy(self, draft: PolicyDraft) -> int:
+        """Put a compiled policy in force; returns whom it concerns."""
+        return self._take_policy(draft.policy, lambda: self.world.policy.adopt(draft))
+
+    def _take_policy(self, policy: Policy | None, replace_it: Callable[[], int]) -> int:
         world, old = self.world, self.world.snapshot
         seq = old.seq + 1
         before = {index: world.default_view(record) for index, record in old.records.items()}
-        affected = world.policy.replace_policy(policy)
+        affected = replace_it() | self._relays_changed(policy, seq)
         world.structure_seq = world.special_seq = seq
         world.fragments.policy_changed()
         records = dict(old.records)
         changed = 0
         for index, record in old.records.items():
-            if world.default_view(record) != before[index]:
+            view = world.default_view(record)
+            if view is not before[index] and view != before[index]:
                 records[index] = replace(record, full_seq=seq, self_seq=seq)
                 changed |= 1 << index
         world.snapshot = replace(old, seq=seq, records=records)
         world.log.changed(seq, changed)
         world.fragments.touch(seq, changed)
         return affected | self._viewers_of(changed)
+
+    def _relays_changed(self, policy: Policy | None, seq: int) -> int:
+        """The policy's `derpMap` joins the configured relays; everybody hears of a difference."""
+        world = self.world
+        config = with_policy_relays(self.configured, policy.derp_map if policy is not None else None)
+        if (config.derp_map, config.derp_map_unpinned) == (
+            world.config.derp_map,
+            world.config.derp_map_unpinned,
+        ):
+            return 0
+        world.fragments.use(config)
+        world.config_seq = seq
+        return sum(1 << index for index in world.snapshot.records)
 
     def _users_changed(self, users: Mapping[UserID, User], seq: int) -> int:
         facts = tailnet_facts(

@@ -30,9 +30,10 @@ from coordinator.tailcfg.keys import (
 )
 from coordinator.tailcfg.register import NOBODY, RegisterRequest, RegisterResponse
 from coordinator.tailnet.actors import Actor
-from coordinator.tailnet.addresses import Address, Network, Prefixes, next_free
+from coordinator.tailnet.addresses import Address, Network, Prefixes, next_free, next_in_pools
 from coordinator.tailnet.directory import Directory
 from coordinator.tailnet.errors import CoordinatorError, UnauthenticatedError
+from coordinator.tailnet.facts import node_fact
 from coordinator.tailnet.names import label_from_hostname, unique_label
 from coordinator.tailnet.nodes import REGISTERED_BY_AUTH_KEY, REGISTERED_BY_CLI, Node, NodeID
 from coordinator.tailnet.preauth_keys import PreAuthKey, matches, split_key
@@ -54,6 +55,10 @@ from coordinator.telemetry.metrics import METRICS
 log = structlog.get_logger(__name__)
 
 UNKNOWN_KEY = "the auth key is not known to this server; copy the whole text, or ask for a new one"
+REFUSED_BY_PERSON = "an administrator of this tailnet refused this machine"
+
+UNPLACED = 0
+"""Index of a node that is not present yet; questions about such nodes do not look at it."""
 
 RandomOffset = Callable[[int], int]
 """Where random address allocation starts: a number below the given size."""
@@ -115,7 +120,9 @@ class RegistrationService:
         """
         parsed = _parse(machine_key, request)
         if request.followup and not (parsed.wish and parsed.wish <= self._tailnet.clock()):
-            await self._logins.wait(request.followup, machine_key, parsed.node_key)
+            admitted = await self._logins.wait(request.followup, machine_key, parsed.node_key)
+            if not admitted:
+                return self._answer(parsed, Refuse(REFUSED_BY_PERSON))
         outcome = self._decide_from_snapshot(parsed)
         if outcome is None:
             outcome = await self._tailnet.execute(lambda directory: self._carry_out(parsed, directory))
@@ -151,6 +158,21 @@ class RegistrationService:
         node = await self._tailnet.execute(command)
         self._logins.approved(login_id)
         return node
+
+    async def reject(self, login_id: str, *, actor: Actor) -> None:
+        """A person refused a pending login; the machine is told.
+
+        Raises:
+            NotFoundError: no such pending login.
+        """
+        pending = self._logins.get(login_id)
+        details = {"hostname": hostname(pending.request.hostinfo or {}), "machine_key": pending.machine_key}
+
+        def record(directory: Directory) -> None:
+            directory.audit(self._tailnet.clock(), actor, "node.reject", f"login:{login_id}", details)
+
+        await self._tailnet.execute(record)
+        self._logins.refuse(login_id)
 
     # deciding
 
@@ -267,7 +289,7 @@ class RegistrationService:
                 tags=join.tags,
                 hostname=name,
                 given_name=unique_label(label_from_hostname(name), directory.name_taken),
-                ipv4=cast("IPv4Address | None", self._allocate(directory, prefixes.v4, "ipv4_offset")),
+                ipv4=None,
                 ipv6=cast("IPv6Address | None", self._allocate(directory, prefixes.v6, "ipv6_offset")),
                 register_method=REGISTERED_BY_AUTH_KEY if join.key else REGISTERED_BY_CLI,
                 auth_key_id=join.key.id if join.key else None,
@@ -278,6 +300,7 @@ class RegistrationService:
                 cap_version=parsed.request.version,
                 last_seen=now,
             )
+            node = replace(node, ipv4=self._allocate_v4(directory, node))
         directory.put_node(node)
         return node
 
@@ -287,6 +310,16 @@ class RegistrationService:
         if wish is None or limit is None:
             return wish or limit
         return min(wish, limit)
+
+    def _allocate_v4(self, directory: Directory, node: Node) -> IPv4Address | None:
+        """From the pools the policy names for such a node, else from the whole prefix."""
+        prefix = self._settings.prefixes.v4
+        if prefix is None:
+            return None
+        pools = self._tailnet.world.policy.ip_pool(node_fact(node, UNPLACED))
+        if pools:
+            return next_in_pools(pools, prefix, directory.address_taken)
+        return cast("IPv4Address | None", self._allocate(directory, prefix, "ipv4_offset"))
 
     def _allocate(self, directory: Directory, network: Network | None, counter: str) -> Address | None:
         if network is None:

@@ -8,14 +8,15 @@ change the snapshot at once and are written in batches.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
 import structlog
 
-from acl import Policy, PolicyError
+from acl import Policy, PolicyDraft, PolicyError
 from coordinator.audit.origin import current_origin
+from coordinator.netmap.config import MapConfig
 from coordinator.netmap.world import World
 from coordinator.services.publisher import Publisher
 from coordinator.tailnet.actors import Origin
@@ -34,6 +35,8 @@ MAX_BATCH = 256
 """Commands that share one commit; more would make the first wait for the last without saving much."""
 MAX_WAITING = 20_000
 """Commands in the queue; beyond that callers are told to come again, which clients do by themselves."""
+SLICE_SECONDS = 0.005
+"""How long commands of one batch may hold the event loop."""
 VOLATILE_INTERVAL = 5.0
 """Seconds between writes of volatile facts: what a crash loses at most, and clients restore by themselves."""
 
@@ -65,7 +68,7 @@ class Tailnet:
         world: World,
         clock: Clock,
         *,
-        associated_domains: Iterable[str] = (),
+        associated_domains: tuple[str, ...] | None = None,
         auto_updates: bool = False,
     ) -> None:
         self.world = world
@@ -90,6 +93,11 @@ class Tailnet:
     def snapshot(self) -> Snapshot:
         """The newest published state."""
         return self.world.snapshot
+
+    @property
+    def configured(self) -> MapConfig:
+        """Names, relays and DNS as configured, before the policy has its say."""
+        return self._publisher.configured
 
     @property
     def waiting(self) -> int:
@@ -172,6 +180,10 @@ class Tailnet:
         """Put a policy in force; it must have been checked."""
         self._announce(self._publisher.replace_policy(policy))
 
+    def adopt_policy(self, draft: PolicyDraft) -> None:
+        """Put a compiled policy in force; it must have been checked."""
+        self._announce(self._publisher.adopt_policy(draft))
+
     # inner
 
     async def _write_forever(self) -> None:
@@ -188,9 +200,20 @@ class Tailnet:
     async def _write(self, batch: list[_Waiting]) -> None:
         directory = self._directory
         answers: list[tuple[_Waiting, Any]] = []
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         for waiting in batch:
             if waiting.future.cancelled():
                 continue
+            if loop.time() - began > SLICE_SECONDS:
+                # Only this task touches the directory; readers have the snapshot.
+                try:
+                    await asyncio.sleep(0)
+                except asyncio.CancelledError:
+                    directory.rollback(0)
+                    directory.settle()
+                    raise
+                began = loop.time()
             mark = directory.mark()
             directory.begin(waiting.origin)
             try:

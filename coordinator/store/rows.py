@@ -76,6 +76,7 @@ def volatile_row(node: Node) -> dict[str, Any]:
         "home_derp": _client_number(node.home_derp),
         "cap_version": _client_number(node.cap_version),
         "last_seen": node.last_seen,
+        "online": node.online,
     }
 
 
@@ -99,16 +100,18 @@ def node_row(node: Node) -> dict[str, Any]:
         "expiry": node.expiry,
         "created_at": node.created_at,
         "approved_routes": _list(node.approved_routes),
+        "attributes": json.dumps(dict(node.attributes), separators=(",", ":")),
         **volatile_row(node),
     }
 
 
 def node_from(row: Row[Any]) -> Node:
-    """A node from its row; offline, as nobody is connected yet."""
+    """A node from its row; `online` is what it was when the server ended."""
     columns = dict(row._mapping)
     for name in ("tags", "approved_routes", "endpoints"):
         columns[name] = tuple(json.loads(columns[name]))
-    columns["hostinfo"] = json.loads(columns["hostinfo"])
+    for name in ("hostinfo", "attributes"):
+        columns[name] = json.loads(columns[name])
     columns["ipv4"] = IPv4Address(columns["ipv4"]) if columns["ipv4"] else None
     columns["ipv6"] = IPv6Address(columns["ipv6"]) if columns["ipv6"] else None
     return Node(**columns)

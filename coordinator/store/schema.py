@@ -21,6 +21,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    false,
 )
 from sqlalchemy.engine import Dialect
 
@@ -121,11 +122,13 @@ nodes = Table(
     Column("expiry", Moment),
     Column("created_at", Moment, nullable=False),
     Column("approved_routes", Text, nullable=False),
+    Column("attributes", Text, nullable=False, server_default="{}"),
     Column("hostinfo", Text, nullable=False),
     Column("endpoints", Text, nullable=False),
     Column("home_derp", BigInteger, nullable=False),
     Column("cap_version", BigInteger, nullable=False),
     Column("last_seen", Moment),
+    Column("online", Boolean, nullable=False, server_default=false()),
 )
 
 policies = Table(

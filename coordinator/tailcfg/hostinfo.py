@@ -35,6 +35,12 @@ def hostname(info: Hostinfo) -> str:
     return name if isinstance(name, str) else ""
 
 
+def operating_system(info: Hostinfo) -> str:
+    """`linux`, `windows`, `macOS` …; "" when it did not say."""
+    name = info.get("OS")
+    return name if isinstance(name, str) else ""
+
+
 def request_tags(info: Hostinfo) -> tuple[str, ...]:
     """Tags asked for with `--advertise-tags`, in the client's order."""
     return _strings(info, "RequestTags")

@@ -12,6 +12,21 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 
+class RecordingFailure(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    rename={
+        "reject_session_with_message": "RejectSessionWithMessage",
+        "terminate_session_with_message": "TerminateSessionWithMessage",
+    },
+):
+    """What becomes of a session that cannot be recorded (SSHRecorderFailureAction)."""
+
+    reject_session_with_message: str
+    terminate_session_with_message: str
+
+
 class SSHAction(
     msgspec.Struct,
     frozen=True,
@@ -26,6 +41,7 @@ class SSHAction(
         "allow_local_port_forwarding": "allowLocalPortForwarding",
         "allow_remote_port_forwarding": "allowRemotePortForwarding",
         "recorders": "recorders",
+        "on_recording_failure": "onRecordingFailure",
     },
 ):
     """`session_duration` is in nanoseconds."""
@@ -39,6 +55,7 @@ class SSHAction(
     allow_local_port_forwarding: bool | UnsetType = UNSET
     allow_remote_port_forwarding: bool | UnsetType = UNSET
     recorders: Sequence[str] | UnsetType = UNSET
+    on_recording_failure: RecordingFailure | UnsetType = UNSET
 
 
 class SSHPrincipal(msgspec.Struct, frozen=True, rename={"node_ip": "nodeIP"}):

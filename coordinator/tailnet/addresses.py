@@ -7,7 +7,7 @@ anywhere and walks on from there.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import TypeVar
@@ -46,6 +46,24 @@ def usable(network: Network, address: Address) -> bool:
     if address in (network.network_address, network.broadcast_address):
         return False
     return not any(address.version == reserved.version and address in reserved for reserved in RESERVED)
+
+
+def next_in_pools(
+    pools: Sequence[IPv4Network], prefix: IPv4Network, taken: Callable[[Address], bool]
+) -> IPv4Address:
+    """The lowest free address of the first pool that has one (the policy's `ipPool`).
+
+    Only the tailnet prefix itself has unusable ends: a pool may be a single address.
+
+    Raises:
+        UnavailableError: every pool is full.
+    """
+    for pool in pools:
+        for number in range(int(pool.network_address), int(pool.broadcast_address) + 1)[:_MAX_STEPS]:
+            address = IPv4Address(number)
+            if usable(prefix, address) and not taken(address):
+                return address
+    raise UnavailableError(f"no free address is left in the policy's ipPool {', '.join(map(str, pools))}")
 
 
 def next_free(network: Network, start: int, taken: Callable[[Address], bool]) -> tuple[Address, int]:

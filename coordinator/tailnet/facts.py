@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from acl import NodeFact, TailnetFacts, UserFact
 from coordinator.tailcfg.hostinfo import Hostinfo, routable_ips
-from coordinator.tailnet.nodes import Node
+from coordinator.tailnet.nodes import AttributeValue, Node
 from coordinator.tailnet.users import User
 
 _POSTURE_FIELDS = {
@@ -37,17 +37,25 @@ def node_fact(node: Node, index: int) -> NodeFact:
         created_order=node.id,
         # Only a router's presence matters (who is primary), so nobody else's costs a recomputation.
         online=node.online if routes else True,
-        attributes=posture_attributes(node.hostinfo),
+        attributes=node_attributes(node),
     )
 
 
-def posture_attributes(hostinfo: Hostinfo) -> dict[str, str | int | float | bool]:
+def node_attributes(node: Node) -> dict[str, AttributeValue]:
+    """Every posture attribute known of a node: its client's, and those that were set here."""
+    return {**posture_attributes(node.hostinfo), **node.attributes}
+
+
+def posture_attributes(hostinfo: Hostinfo) -> dict[str, AttributeValue]:
     """The built-in posture attributes a Hostinfo tells of."""
-    attributes: dict[str, str | int | float | bool] = {}
+    attributes: dict[str, AttributeValue] = {}
     for name, key in _POSTURE_FIELDS.items():
         value = hostinfo.get(key)
         if isinstance(value, str) and value:
             attributes[name] = value
+    encrypted = hostinfo.get("StateEncrypted")
+    if isinstance(encrypted, bool):
+        attributes["node:tsStateEncrypted"] = encrypted
     version = attributes.get("node:tsVersion")
     if isinstance(version, str):
         minor = version.split(".")[1:2]
@@ -57,12 +65,16 @@ def posture_attributes(hostinfo: Hostinfo) -> dict[str, str | int | float | bool
 
 
 def tailnet_facts(
-    users: Iterable[User], *, domain: str, associated_domains: Sequence[str] = (), auto_updates: bool = False
+    users: Iterable[User],
+    *,
+    domain: str,
+    associated_domains: tuple[str, ...] | None = None,
+    auto_updates: bool = False,
 ) -> TailnetFacts:
     """The users and settings side of the facts."""
     return TailnetFacts(
         domain=domain,
-        associated_domains=tuple(associated_domains),
+        associated_domains=associated_domains,
         users=[
             UserFact(
                 id=user.id,

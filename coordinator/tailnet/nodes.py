@@ -17,6 +17,8 @@ from coordinator.tailnet.users import UserID
 
 NodeID = NewType("NodeID", int)
 
+AttributeValue = str | int | float | bool
+
 REGISTERED_BY_AUTH_KEY = "authkey"
 REGISTERED_BY_CLI = "cli"
 REGISTERED_BY_OIDC = "oidc"
@@ -51,6 +53,8 @@ class Node:
     expiry: datetime | None = None
     created_at: datetime
     approved_routes: tuple[str, ...] = ()
+    attributes: Mapping[str, AttributeValue] = field(default_factory=dict, hash=False)
+    """Posture attributes that were set, by full name such as `custom:tier`."""
 
     # volatile
     hostinfo: Mapping[str, Any] = field(default_factory=dict, hash=False)

@@ -40,6 +40,12 @@ class Metrics:
         self.registrations = Counter(
             "coordinator_registrations", "RegisterRequests by outcome.", ["outcome"], registry=self.registry
         )
+        self.ssh_checks = Counter(
+            "coordinator_ssh_checks",
+            "SSH sessions confirmed or refused by a person.",
+            ["outcome"],
+            registry=self.registry,
+        )
         self.loop_lag_seconds = Histogram(
             "coordinator_loop_lag_seconds",
             "How late the event loop ran a timer.",

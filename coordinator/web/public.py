@@ -106,9 +106,9 @@ class PublicPages:
         try:
             self._logins.get(login_id)
         except CoordinatorError as error:
-            return _page(404, "No machine is waiting here", f"<p>{html.escape(error.message)}</p>")
+            return page(404, "No machine is waiting here", f"<p>{html.escape(error.message)}</p>")
         command = f"coordinator auth register --user USERNAME --auth-id {html.escape(login_id)}"
-        return _page(
+        return page(
             200,
             "A machine wants to join",
             f"<p>An administrator lets it in with</p><pre>{command}</pre><p>Then it connects by itself.</p>",
@@ -118,7 +118,8 @@ class PublicPages:
         return problem(401, "the API is served on the unix socket only: run the command line on the server")
 
 
-def _page(status: int, title: str, body: str) -> web.Response:
+def page(status: int, title: str, body: str) -> web.Response:
+    """A small page; `body` is HTML, with everything from outside escaped already."""
     text = (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
         '<meta name="viewport" content="width=device-width">'

@@ -83,6 +83,19 @@ class Body:
             raise InvalidError(f"`{name}` must be a list of texts")
         return [_storable(name, item) for item in value]
 
+    def scalars(self, name: str) -> dict[str, str | int | float | bool | None]:
+        """An object of texts, numbers, booleans and nulls; empty when absent."""
+        value = self._fields.get(name.lower())
+        if value is None:
+            return {}
+        if not isinstance(value, dict) or any(isinstance(item, dict | list) for item in value.values()):
+            raise InvalidError(f"`{name}` must be an object of texts, numbers, booleans or nulls")
+        for key, item in value.items():
+            _storable(name, key)
+            if isinstance(item, str):
+                _storable(name, item)
+        return value
+
     def moment(self, name: str) -> datetime | None:
         """An RFC 3339 time; None when absent, or when it is Go's zero time."""
         text = self.text(name)

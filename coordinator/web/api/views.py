@@ -7,7 +7,7 @@ from typing import Any
 
 from coordinator.services.nodes import NodeView
 from coordinator.tailcfg.codec import go_time
-from coordinator.tailnet.facts import posture_attributes
+from coordinator.tailnet.facts import node_attributes
 from coordinator.tailnet.preauth_keys import PreAuthKey
 from coordinator.tailnet.users import User
 
@@ -76,5 +76,5 @@ def node_view(view: NodeView) -> dict[str, Any]:
         "ephemeral": node.ephemeral,
         "expired": view.expired,
         "fqdn": view.fqdn,
-        "attributes": posture_attributes(node.hostinfo),
+        "attributes": node_attributes(node),
     }

@@ -50,3 +50,17 @@ async def test_mistakes_when_letting_a_machine_in(cli: CommandLine) -> None:
     old = await cli.refused("nodes", "register", "--user", "alice", "--key", "mkey:" + "00" * 32)
     assert "auth register --user alice --auth-id" in old
     assert "is empty" in await cli.refused("auth", "register", "--user", "", "--auth-id", "x")
+
+
+async def test_posture_attributes(cli: CommandLine) -> None:
+    client = FakeTailscaled(cli.server.url)
+    await client.connect()
+    await client.register(await cli.server.auth_key())
+    await client.close()
+    set_ = ["--set", "custom:tier=prod", "--set", "custom:level=3", "--set", "custom:managed=true"]
+    found = await cli.json("nodes", "attributes", "-i", "1", *set_)
+    wanted = {"custom:tier": "prod", "custom:level": 3, "custom:managed": True, "node:os": "linux"}
+    assert wanted.items() <= found.items()
+    assert "custom:tier" not in await cli.json("nodes", "attributes", "-i", "1", "--unset", "custom:tier")
+    assert "NAME=VALUE" in await cli.refused("nodes", "attributes", "-i", "1", "--set", "custom:tier")
+    assert "custom:" in await cli.refused("nodes", "attributes", "-i", "1", "--set", "tier=prod")

@@ -56,6 +56,20 @@ async def test_unknown_paths() -> None:
     assert stream.status == 404
 
 
+async def test_a_folder_takes_what_is_below_it() -> None:
+    seen = []
+
+    async def handler(request: Request, stream: Stream) -> None:
+        seen.append(request.path)
+
+    router = Router({("POST", "/f/"): handler, ("POST", "/f/own"): handler})  # type: ignore[dict-item]
+    for path in ("/f/a/b", "/f/own", "/f", "/g/f/"):
+        request, stream = Request(), Stream()
+        request.path = path
+        await router(request, stream)  # type: ignore[arg-type]
+    assert seen == ["/f/a/b", "/f/own"]
+
+
 def test_nothing_answers_429() -> None:
     """Pitfall: a 429 makes `tailscale up` fail, a 503 is retried silently."""
     assert 429 not in STATUS.values()

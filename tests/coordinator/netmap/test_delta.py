@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from acl import parse_policy
 from coordinator.netmap.builder import full_map
 from coordinator.netmap.delta import SessionLostError, next_message
 from coordinator.services.publisher import Publisher
@@ -54,3 +55,23 @@ def test_a_session_of_a_node_that_is_gone_is_lost() -> None:
     )
     with pytest.raises(SessionLostError):
         next_message(world, state)
+
+
+def test_relays_of_the_policy_reach_everybody_once() -> None:
+    world = world_of(make_node(1), make_node(2))
+    publisher = Publisher(world, associated_domains=(), auto_updates=False)
+    states = [full_map(world, world.snapshot.records[i], pinning=True, now=NOW)[1] for i in (0, 1)]
+    region = '{"RegionID": 901, "RegionCode": "own", "Nodes": [{"HostName": "relay.example.com"}]}'
+    policy = parse_policy(f'{{"derpMap": {{"Regions": {{"901": {region}}}}}}}')
+    assert publisher.replace_policy(policy) == 0b11
+    for state in states:
+        document, moved = next_message(world, state)
+        assert document is not None
+        assert set(decode_message(document)["DERPMap"]["Regions"]) == {"900", "901"}
+        assert "DNSConfig" not in decode_message(document)
+        assert next_message(world, moved)[0] is None
+    assert publisher.replace_policy(policy) == 0
+    publisher.replace_policy(None)
+    document, _ = next_message(world, moved)
+    assert document is not None
+    assert set(decode_message(document)["DERPMap"]["Regions"]) == {"900"}

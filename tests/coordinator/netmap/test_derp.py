@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coordinator.netmap.derp import EmbeddedRelay, build_derp_map, regions_from_document
+from coordinator.netmap.derp import EmbeddedRelay, build_derp_map, regions_from_document, with_policy_relays
 from coordinator.tailcfg.codec import encode
 from coordinator.tailnet.errors import InvalidError
+from tests.support.tailnets import map_config
 
 RELAY = EmbeddedRelay(
     region_id=999,
@@ -96,3 +97,28 @@ def test_any_document_is_read_or_refused(document: object) -> None:
         regions_from_document(document, "f")
     except InvalidError:
         return
+
+
+OWN = {"901": {"RegionID": 901, "RegionCode": "own", "Nodes": [{"HostName": "relay.example.com"}]}}
+
+
+@pytest.mark.parametrize(
+    ("section", "regions"),
+    [
+        (None, ["900"]),
+        ({"Regions": OWN}, ["900", "901"]),
+        ({"OmitDefaultRegions": True, "Regions": OWN}, ["901"]),
+        ({"Regions": {**OWN, "900": None}}, ["901"]),
+    ],
+)
+def test_a_policy_has_its_say_about_relays(section: object, regions: list[str]) -> None:
+    merged = with_policy_relays(map_config(), section)
+    assert list(merged.derp_map.regions) == list(merged.derp_map_unpinned.regions) == regions
+
+
+@pytest.mark.parametrize(
+    "section", [{"OmitDefaultRegions": True}, {"Regions": {"900": None}}, {"Regions": {"x": {"Nodes": []}}}]
+)
+def test_a_policy_cannot_leave_clients_without_relay(section: object) -> None:
+    with pytest.raises(InvalidError):
+        with_policy_relays(map_config(), section)

@@ -7,8 +7,9 @@ from ipaddress import ip_network
 
 import pytest
 
-from coordinator.netmap.dns import DNSSettings, build_dns_config, reverse_zones
+from coordinator.netmap.dns import DNSSettings, build_dns_config, dns_for, reverse_zones
 from coordinator.tailcfg.codec import encode
+from tests.support.builders import make_node
 
 SETTINGS = DNSSettings(
     magic_dns=True,
@@ -47,3 +48,29 @@ def test_otherwise_they_are_fallbacks() -> None:
 )
 def test_reverse_zones(prefix: str, zones: list[str]) -> None:
     assert reverse_zones(ip_network(prefix)) == zones
+
+
+def test_without_nextdns_everybody_shares_one_config() -> None:
+    config = build_dns_config(SETTINGS, [])
+    assert dns_for(config, make_node(), ["nextdns:abc"]) is config
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "address"),
+    [
+        ([], "https://dns.nextdns.io/base?device_name=node1&device_model=linux&device_ip=100.64.0.1"),
+        (["nextdns:no-device-info"], "https://dns.nextdns.io/base"),
+        (["nextdns:own", "nextdns:no-device-info"], "https://dns.nextdns.io/own"),
+    ],
+)
+@pytest.mark.parametrize("override", [True, False])
+def test_nextdns_is_told_who_asks(capabilities: list[str], address: str, override: bool) -> None:
+    settings = DNSSettings(
+        magic_dns=False,
+        base_domain="",
+        override_local_dns=override,
+        nameservers=["https://dns.nextdns.io/base", "192.0.2.1"],
+    )
+    document = json.loads(encode(dns_for(build_dns_config(settings, []), make_node(), capabilities)))
+    resolvers = document["Resolvers" if override else "FallbackResolvers"]
+    assert resolvers == [{"Addr": address}, {"Addr": "192.0.2.1"}]

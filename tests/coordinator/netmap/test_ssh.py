@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from acl import SSHAction, SSHRule
-from coordinator.netmap.ssh import ssh_policy_json
+from coordinator.netmap.ssh import ssh_policy_json, wire_action
+from coordinator.tailcfg.codec import encode
 
 
 def rule(kind: str) -> SSHRule:
@@ -29,7 +32,22 @@ def test_accept() -> None:
     assert told["acceptEnv"] == ["LANG"]
 
 
-def test_check_mode_refuses_and_says_why() -> None:
+def test_check_mode_sends_the_client_to_the_server() -> None:
+    """Pitfall: with the variables percent-encoded the client substitutes nothing."""
     (told,) = json.loads(ssh_policy_json((rule("check"),)))["rules"]
-    assert told["action"]["reject"] is True
-    assert "check mode" in told["action"]["message"]
+    assert told["action"] == {
+        "holdAndDelegate": "https://unused/machine/ssh/action/from/$SRC_NODE_ID/to/$DST_NODE_ID"
+        "?ssh_user=$SSH_USER&local_user=$LOCAL_USER"
+    }
+
+
+@pytest.mark.parametrize("enforced", [True, False])
+def test_recorders(enforced: bool) -> None:
+    action = SSHAction(kind="accept", recorders=("100.64.0.9:80",), enforce_recorder=enforced)
+    told = json.loads(encode(wire_action(action)))
+    assert told["recorders"] == ["100.64.0.9:80"]
+    assert ("onRecordingFailure" in told) is enforced
+    if enforced:
+        assert set(told["onRecordingFailure"]) == {
+            "RejectSessionWithMessage", "TerminateSessionWithMessage"
+        }  # fmt: skip

@@ -35,7 +35,7 @@ async def test_what_becomes_of_the_file(tmp_path: Path) -> None:
     service.load()
     for text in (NONE, "{broken", NONE):
         path.write_text(text)
-        service.reload()
+        await service.reload()
         await asyncio.sleep(0.02)
     loaded, refused = recorded(store)
     assert (loaded.action, str(loaded.actor), loaded.object_name) == (
@@ -69,14 +69,14 @@ async def test_it_is_tried_again_until_the_database_takes_it(monkeypatch: pytest
     tailnet.start()
     store.broken = True
     recorder = PolicyFileRecorder(tailnet)
-    recorder.loaded(Path("x"), "", ALL)
+    recorder.loaded("x", "", ALL)
     await asyncio.sleep(0.05)
     assert recorded(store) == []
     store.broken = False
     await asyncio.sleep(0.05)
     assert [entry.action for entry in recorded(store)] == ["policy.load"]
     store.broken = True
-    recorder.loaded(Path("x"), ALL, NONE)
+    recorder.loaded("x", ALL, NONE)
     await recorder.close()
     await tailnet.close()
 

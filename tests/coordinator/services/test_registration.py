@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 
+from acl import parse_policy
 from coordinator.services.login import PendingLogins
 from coordinator.services.preauth_keys import PreAuthKeyService
 from coordinator.services.registration import UNKNOWN_KEY, RegistrationService, RegistrationSettings
@@ -257,3 +258,16 @@ async def test_ids_survive_a_deletion(bench: Bench) -> None:
     (node,) = bench.tailnet.snapshot.nodes()
     assert node.id == 2
     assert str(node.ipv4) == "100.64.0.2", "a freed address is not given to the next machine"
+
+
+async def test_the_policy_says_which_addresses_a_new_node_may_have(bench: Bench) -> None:
+    pool = parse_policy(
+        '{"nodeAttrs": [{"target": ["tag:ci"], "ipPool": ["100.81.0.0/16"]}], "tagOwners": {"tag:ci": []}}'
+    )
+    bench.tailnet.replace_policy(pool)
+    key = await bench.key(tags=("tag:ci",), reusable=True)
+    await bench.register(1, 1, key)
+    await bench.register(2, 2, key)
+    await bench.register(3, 3, await bench.key())
+    addresses = [str(node.ipv4) for node in bench.tailnet.snapshot.nodes()]
+    assert addresses == ["100.81.0.0", "100.81.0.1", "100.64.0.1"]

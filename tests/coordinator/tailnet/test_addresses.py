@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Network, ip_address, ip_network
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coordinator.tailnet.addresses import Address, next_free, usable
+from coordinator.tailnet.addresses import Address, next_free, next_in_pools, usable
 from coordinator.tailnet.errors import UnavailableError
 
 SMALL = ip_network("100.64.0.0/29")
@@ -52,3 +52,14 @@ def test_any_start_gives_a_usable_address(start: int) -> None:
     address, _ = next_free(network, start, lambda taken: False)
     assert address in network
     assert usable(network, address)
+
+
+def test_pools_may_be_single_addresses_and_are_used_in_order() -> None:
+    prefix = IPv4Network("100.64.0.0/10")
+    pools = [IPv4Network("100.64.7.7/32"), IPv4Network("100.64.0.0/30")]
+    given: list[object] = []
+    for _ in range(4):
+        given.append(next_in_pools(pools, prefix, given.__contains__))
+    assert [str(address) for address in given] == ["100.64.7.7", "100.64.0.1", "100.64.0.2", "100.64.0.3"]
+    with pytest.raises(UnavailableError, match=r"ipPool 100\.64\.7\.7/32"):
+        next_in_pools(pools, prefix, given.__contains__)

@@ -1,0 +1,155 @@
+"""Everything behind the shells, put together: the store, the tailnet in memory, and the services on it."""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from acl import PolicyIndex
+from coordinator.map_settings import map_config
+from coordinator.netmap.config import MapConfig
+from coordinator.netmap.fragments import Fragments
+from coordinator.netmap.world import World
+from coordinator.services.attributes import AttributeService
+from coordinator.services.login import PendingLogins
+from coordinator.services.map_sessions import MapSessions
+from coordinator.services.nodes import NodeService
+from coordinator.services.policy import PolicyService
+from coordinator.services.preauth_keys import PreAuthKeyService
+from coordinator.services.registration import RegistrationService, RegistrationSettings
+from coordinator.services.ssh_checks import SSHChecks
+from coordinator.services.sweeper import Sweeper
+from coordinator.services.tailnet import Tailnet
+from coordinator.services.users import UserService
+from coordinator.settings.model import Database, Settings
+from coordinator.store.engine import postgres_url, sqlite_url
+from coordinator.store.store import Store
+from coordinator.tailnet.addresses import Prefixes
+from coordinator.tailnet.change_log import ChangeLog
+from coordinator.tailnet.errors import CoordinatorError
+from coordinator.tailnet.facts import tailnet_facts
+from coordinator.tailnet.snapshot import Snapshot
+from coordinator.tailnet.state import TailnetState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """Everything behind the shells."""
+
+    store: Store
+    tailnet: Tailnet
+    policy: PolicyService
+    sessions: MapSessions
+    logins: PendingLogins
+    checks: SSHChecks
+    attributes: AttributeService
+    registration: RegistrationService
+    nodes: NodeService
+    users: UserService
+    keys: PreAuthKeyService
+
+    async def healthy(self) -> bool:
+        """Whether the database answers."""
+        try:
+            await self.store.ping()
+        except CoordinatorError:
+            return False
+        return True
+
+
+async def start_services(
+    settings: Settings, stack: AsyncExitStack, store: Store, *, certificate_sha256: str | None
+) -> Services:
+    """Load the tailnet and start what works on it; the stack stops it in reverse order.
+
+    Args:
+        settings: As loaded.
+        stack: Takes what has to be stopped.
+        store: Open.
+        certificate_sha256: Pin of the relay's own certificate, if it has one.
+
+    Raises:
+        CoordinatorError, PolicyError: what is wrong, fit to be shown.
+    """
+    state = await store.load()
+    config = map_config(settings, certificate_sha256=certificate_sha256)
+    world = _world(settings, state, config)
+    tailnet = Tailnet(
+        store,
+        state,
+        world,
+        utc_now,
+        associated_domains=settings.associated_domains,
+        auto_updates=settings.auto_update_enabled,
+    )
+    nodes = NodeService(tailnet)
+    policy = PolicyService(
+        tailnet,
+        path=settings.policy_path,
+        database_mode=settings.policy_in_database,
+        stored=state.policy,
+        versions=store.policies,
+        on_change=nodes.approve_by_policy,
+    )
+    policy.load()
+    logins = PendingLogins(settings.server_url, utc_now, secrets.token_hex)
+    registration = RegistrationService(tailnet, logins, _registration_settings(settings), secrets.randbelow)
+    sessions = MapSessions(tailnet, window=settings.coalescing_window.total_seconds())
+    sweeper = Sweeper(tailnet, inactivity=settings.ephemeral_inactivity)
+    for part in (tailnet, policy, sessions, sweeper):
+        part.start()
+        stack.push_async_callback(part.close)
+    return Services(
+        store=store,
+        tailnet=tailnet,
+        policy=policy,
+        sessions=sessions,
+        logins=logins,
+        checks=SSHChecks(tailnet, settings.server_url, secrets.token_hex),
+        attributes=AttributeService(tailnet),
+        registration=registration,
+        nodes=nodes,
+        users=UserService(tailnet),
+        keys=PreAuthKeyService(tailnet, secrets.token_bytes),
+    )
+
+
+def _registration_settings(settings: Settings) -> RegistrationSettings:
+    prefixes = Prefixes(v4=settings.prefix_v4, v6=settings.prefix_v6, random=settings.random_allocation)
+    return RegistrationSettings(prefixes=prefixes, key_lifetime=settings.node_expiry or None)
+
+
+def _world(settings: Settings, state: TailnetState, config: MapConfig) -> World:
+    """What is told to clients, before the first policy is in force."""
+    facts = tailnet_facts(
+        state.users.values(), domain=config.domain, associated_domains=settings.associated_domains
+    )
+    return World(
+        snapshot=Snapshot(), policy=PolicyIndex(None, facts), log=ChangeLog(), fragments=Fragments(config)
+    )
+
+
+async def open_store(database: Database, stack: AsyncExitStack) -> Store:
+    """Open the database, migrated to the newest schema; the stack closes it."""
+    if database.kind == "postgres":
+        url = postgres_url(
+            database.host,
+            database.port,
+            database.name,
+            database.user,
+            database.password.reveal(),
+            database.ssl,
+        )
+    else:
+        database.sqlite_path.parent.mkdir(parents=True, exist_ok=True)
+        url = sqlite_url(database.sqlite_path, wal=database.write_ahead_log)
+    store = await Store.open(url, echo=database.debug)
+    stack.push_async_callback(store.close)
+    return store
+
+
+def utc_now() -> datetime:
+    """The clock of a real server."""
+    return datetime.now(UTC)
