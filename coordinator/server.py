@@ -19,6 +19,7 @@ from aiohttp import web
 
 from acl import PolicyError, parse_policy
 from coordinator.assembly import Services, open_store, start_services, utc_now
+from coordinator.audit_setup import start_audit
 from coordinator.control.device_attributes_handler import DeviceAttributesHandler
 from coordinator.control.h2_server import ControlServer
 from coordinator.control.map_handler import MapHandler
@@ -44,6 +45,7 @@ from coordinator.telemetry.tasks import spawn
 from coordinator.version import version_document
 from coordinator.web.api.app import Routes, api_app
 from coordinator.web.api.attributes import AttributeRoutes
+from coordinator.web.api.audit import AuditRoutes
 from coordinator.web.api.auth import AuthRoutes
 from coordinator.web.api.nodes import NodeRoutes
 from coordinator.web.api.policy import PolicyRoutes
@@ -217,6 +219,9 @@ class Server:
             PolicyRoutes(services.policy, SOCKET_ACTOR),
             AttributeRoutes(services.attributes, services.nodes, SOCKET_ACTOR),
             AuthRoutes(services.registration, services.logins, services.checks, SOCKET_ACTOR),
+            AuditRoutes(
+                await start_audit(stack, self._settings.audit, services.store, tailnet, services.policy)
+            ),
         ]
         await self._serve_api(stack, api_app(nouns, services.healthy, version_document()))
         await self._serve_public(stack, pages, control, relay)

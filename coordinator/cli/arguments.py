@@ -56,7 +56,13 @@ _VERBS = {
     },
     "policy": {"show": "get", "view": "get", "fetch": "get", "put": "set", "update": "set"},
 }
-_WITH_VALUE = {"-c": "config", "--config": "config", "-o": "output", "--output": "output"}
+_WITH_VALUE = {
+    "-c": "config",
+    "--config": "config",
+    "-o": "output",
+    "--output": "output",
+    "--audit-reason": "reason",
+}
 _NAMESPACE = ("-n", "--namespace")
 
 

@@ -34,13 +34,27 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(str(self._path))
 
 
-def call(method: str, path: str, body: Any = None, query: dict[str, str] | None = None) -> Any:
+def call(
+    method: str,
+    path: str,
+    body: Any = None,
+    query: dict[str, str] | None = None,
+    patience: float | None = None,
+) -> Any:
     """One request to the running server.
+
+    Args:
+        method: GET, POST, PUT or DELETE.
+        path: With its leading slash.
+        body: Sent as JSON.
+        query: Appended to the path.
+        patience: Seconds an answer may take at least, for what is slow by its nature.
 
     Raises:
         CommandError: no server, or it refused; with its own words.
     """
     socket_path, timeout = _where()
+    answer_within = max(timeout, patience or 0.0)
     if query:
         path = f"{path}?{urlencode(query)}"
     payload = None if body is None else json.dumps(body)
@@ -48,7 +62,7 @@ def call(method: str, path: str, body: Any = None, query: dict[str, str] | None 
     wait = _RETRY_FIRST
     while True:
         try:
-            return _once(socket_path, timeout, method, path, payload)
+            return _once(socket_path, answer_within, method, path, payload)
         except (FileNotFoundError, ConnectionRefusedError, BlockingIOError) as error:
             # The last one: the socket's queue is full, nothing was sent yet.
             if time.monotonic() + wait > deadline:
@@ -61,7 +75,9 @@ def call(method: str, path: str, body: Any = None, query: dict[str, str] | None 
         except PermissionError as error:
             raise CommandError(f"no permission for {socket_path}; run as the server's user") from error
         except TimeoutError as error:
-            raise CommandError(f"the server on {socket_path} did not answer within {timeout:g}s") from error
+            raise CommandError(
+                f"the server on {socket_path} did not answer within {answer_within:g}s"
+            ) from error
         except (OSError, http.client.HTTPException) as error:
             raise CommandError(f"the server on {socket_path}: {error}") from error
 
@@ -70,6 +86,8 @@ def _once(socket_path: Path, timeout: float, method: str, path: str, payload: st
     connection = _UnixConnection(socket_path, timeout)
     try:
         headers = {"Content-Type": "application/json"} if payload is not None else {}
+        if CONTEXT.reason:
+            headers["X-Audit-Reason"] = quote(CONTEXT.reason)
         connection.request(method, path, payload, headers)
         response = connection.getresponse()
         raw = response.read()

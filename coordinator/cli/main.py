@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from coordinator.cli import nodes, output, policy, preauthkeys, routes, users
+from coordinator.cli import audit, nodes, output, policy, preauthkeys, routes, users
 from coordinator.cli.arguments import prepare
 from coordinator.cli.client import call
 from coordinator.cli.output import CommandError
@@ -19,7 +19,8 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
-    help="A self-hosted control plane for Tailscale clients. Anywhere: -c FILE, -o FORMAT, --force.",
+    help="A self-hosted control plane for Tailscale clients. Anywhere: -c FILE, -o FORMAT, --force, "
+    "--audit-reason TEXT (kept with what the command changes).",
 )
 auth = typer.Typer(no_args_is_help=True, help="Machines that wait for a person.")
 generate = typer.Typer(no_args_is_help=True, help="Keys.")
@@ -27,6 +28,7 @@ app.add_typer(users.app, name="users")
 app.add_typer(nodes.app, name="nodes")
 app.add_typer(preauthkeys.app, name="preauthkeys")
 app.add_typer(policy.app, name="policy")
+app.add_typer(audit.app, name="audit")
 app.add_typer(routes.app, name="routes", hidden=True)
 app.add_typer(auth, name="auth")
 app.add_typer(generate, name="generate")

@@ -29,6 +29,7 @@ class Context:
     config: str | None = None
     output: str = ""
     force: bool = False
+    reason: str = ""
 
 
 CONTEXT = Context()

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import secrets
+
+import structlog
+
+from coordinator.audit.origin import acting_from
 from coordinator.control.h2_server import Request, ResponseStream
 from coordinator.control.router import answer_json
 from coordinator.services.registration import RegistrationService
 from coordinator.tailcfg.capver import MINIMUM
 from coordinator.tailcfg.codec import decode, encode
 from coordinator.tailcfg.register import NOBODY, RegisterRequest, RegisterResponse
+from coordinator.tailnet.actors import Origin
 
 
 class RegisterHandler:
@@ -23,5 +29,8 @@ class RegisterHandler:
             text = "this client is too old for this server: update Tailscale to 1.80 or newer"
             response = RegisterResponse(user=NOBODY, login=NOBODY, error=text)
         else:
-            response = await self._registration.register(request.peer.machine_key, document)
+            # The id stands in the log and in the audit log.
+            origin = Origin(source=request.peer.remote, request_id=secrets.token_hex(6))
+            with acting_from(origin), structlog.contextvars.bound_contextvars(request_id=origin.request_id):
+                response = await self._registration.register(request.peer.machine_key, document)
         await answer_json(stream, encode(response))

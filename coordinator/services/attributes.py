@@ -50,8 +50,9 @@ class AttributeService:
                 raise InvalidError(f"a node may have {MAX_ATTRIBUTES} attributes; remove some first")
             if left != node.attributes:
                 directory.put_node(replace(node, attributes=left))
-                details = {"from": dict(node.attributes), "to": left}
-                directory.audit(self._tailnet.clock(), actor, "node.attributes", f"node:{node_id}", details)
+                before, after = {"attributes": dict(node.attributes)}, {"attributes": left}
+                now, target, name = self._tailnet.clock(), f"node:{node_id}", node.given_name
+                directory.audit(now, actor, "node.attributes", target, after, before=before, name=name)
             return left
 
         return await self._tailnet.execute(command)

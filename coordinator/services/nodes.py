@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from ipaddress import ip_network
 
+from coordinator.services.node_changes import moment, node_summary, record_hostinfo_change
 from coordinator.services.tags import validated_tags
 from coordinator.services.tailnet import Tailnet
 from coordinator.tailcfg.hostinfo import hostname, routable_ips
@@ -80,7 +81,8 @@ class NodeService:
         def command(directory: Directory) -> None:
             node = directory.delete_node(NodeID(node_id))
             now = self._tailnet.clock()
-            directory.audit(now, actor, "node.delete", f"node:{node_id}", {"given_name": node.given_name})
+            target, before = f"node:{node_id}", node_summary(node)
+            directory.audit(now, actor, "node.delete", target, before=before, name=node.given_name)
 
         await self._tailnet.execute(command)
 
@@ -93,9 +95,12 @@ class NodeService:
             if name != node.given_name and directory.name_taken(name):
                 raise ConflictError(f"another node is named `{name}` already")
             renamed = replace(node, given_name=name, given_name_fixed=True)
+            if renamed == node:
+                return node
             directory.put_node(renamed)
-            details = {"from": node.given_name, "to": name}
-            directory.audit(self._tailnet.clock(), actor, "node.rename", f"node:{node_id}", details)
+            before, after = {"given_name": node.given_name}, {"given_name": name}
+            now, target = self._tailnet.clock(), f"node:{node_id}"
+            directory.audit(now, actor, "node.rename", target, after, before=before, name=name)
             return renamed
 
         await self._tailnet.execute(command)
@@ -112,9 +117,12 @@ class NodeService:
             node = directory.node(NodeID(node_id))
             now = self._tailnet.clock()
             expiry = None if disable else max(at, now) if at else now
+            if expiry == node.expiry:
+                return
             directory.put_node(replace(node, expiry=expiry))
-            details = {"expiry": expiry.isoformat() if expiry else None}
-            directory.audit(now, actor, "node.expire", f"node:{node_id}", details)
+            before, after = {"expiry": moment(node.expiry)}, {"expiry": moment(expiry)}
+            target, name = f"node:{node_id}", node.given_name
+            directory.audit(now, actor, "node.expire", target, after, before=before, name=name)
 
         await self._tailnet.execute(command)
         return self.get(node_id)
@@ -128,9 +136,13 @@ class NodeService:
         def command(directory: Directory) -> None:
             node = directory.node(NodeID(node_id))
             expiry = node.expiry if node.tags else None
+            if (wanted, None, expiry) == (node.tags, node.user_id, node.expiry):
+                return
             directory.put_node(replace(node, tags=wanted, user_id=None, expiry=expiry))
-            details = {"from": list(node.tags), "to": list(wanted)}
-            directory.audit(self._tailnet.clock(), actor, "node.tag", f"node:{node_id}", details)
+            before = {"tags": list(node.tags), "user": node.user_id, "expiry": moment(node.expiry)}
+            after = {"tags": list(wanted), "user": None, "expiry": moment(expiry)}
+            now, target, name = self._tailnet.clock(), f"node:{node_id}", node.given_name
+            directory.audit(now, actor, "node.tag", target, after, before=before, name=name)
 
         await self._tailnet.execute(command)
         return self.get(node_id)
@@ -141,9 +153,12 @@ class NodeService:
 
         def command(directory: Directory) -> None:
             node = directory.node(NodeID(node_id))
+            if wanted == node.approved_routes:
+                return
             directory.put_node(replace(node, approved_routes=wanted))
-            details = {"from": list(node.approved_routes), "to": list(wanted)}
-            directory.audit(self._tailnet.clock(), actor, "node.routes", f"node:{node_id}", details)
+            before, after = {"routes": list(node.approved_routes)}, {"routes": list(wanted)}
+            now, target, name = self._tailnet.clock(), f"node:{node_id}", node.given_name
+            directory.audit(now, actor, "route.approve", target, after, before=before, name=name)
 
         await self._tailnet.execute(command)
         return self.get(node_id)
@@ -171,6 +186,7 @@ class NodeService:
             changed = replace(node, hostname=name or node.hostname, given_name=given, approved_routes=routes)
             if changed != node:
                 directory.put_node(changed)
+                record_hostinfo_change(directory, self._tailnet.clock(), node, changed)
 
         await self._tailnet.execute(command)
 

@@ -16,6 +16,7 @@ import structlog
 
 from acl import Policy, PolicyDraft, PolicyError, Problem, parse_policy
 from coordinator.netmap.derp import with_policy_relays
+from coordinator.services.policy_records import PolicyFileRecorder, fingerprint
 from coordinator.services.tailnet import Tailnet
 from coordinator.tailnet.actors import Actor
 from coordinator.tailnet.directory import Directory
@@ -63,6 +64,7 @@ class PolicyService:
         self._versions = versions
         self._text = stored.text if stored else ""
         self._updated_at = stored.created_at if stored else None
+        self._records = PolicyFileRecorder(tailnet)
         self._on_change = on_change
         self._replacing = asyncio.Lock()
         self._follow_up: asyncio.Task[None] | None = None
@@ -98,6 +100,12 @@ class PolicyService:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._records.close()
+
+    @property
+    def text(self) -> str:
+        """The text in force; empty when everything is allowed."""
+        return self._text
 
     def get(self) -> tuple[str, datetime | None]:
         """The text in force and since when; NotFoundError when none was ever set."""
@@ -148,8 +156,10 @@ class PolicyService:
             stored = StoredPolicy(
                 id=directory.next_id("policies"), text=text, created_at=now, author=str(actor), note=note
             )
+            before = fingerprint(directory.policy.text if directory.policy else "")
             directory.put_policy(stored)
-            directory.audit(now, actor, "policy.set", f"policy:{stored.id}", {"note": note})
+            target, after = f"policy:{stored.id}", fingerprint(text) | {"note": note}
+            directory.audit(now, actor, "policy.set", target, after, before=before, reason=note)
             return stored
 
         stored = await self._tailnet.execute(command)
@@ -177,11 +187,14 @@ class PolicyService:
                 path=str(self._path),
                 problems=[str(problem) for problem in error.problems],
             )
+            self._records.refused(str(self._path), [str(problem) for problem in error.problems])
             return False
         except InvalidError as error:
             log.error("policy not readable, the former one stays in force", error=error.message)
+            self._records.refused(str(self._path), [error.message])
             return False
         self._put_in_force(draft)
+        self._records.loaded(str(self._path), self._text, text)
         self._took_over(text)
         log.info("policy loaded", path=str(self._path))
         return True

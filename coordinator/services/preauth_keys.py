@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from coordinator.services.tags import validated_tags
 from coordinator.services.tailnet import Tailnet
@@ -81,7 +82,8 @@ class PreAuthKeyService:
                 actor,
                 "preauthkey.create",
                 f"preauthkey:{key.id}",
-                {"user": user_id, "tags": list(wanted), "reusable": reusable, "ephemeral": ephemeral},
+                _summary(key),
+                name=key.masked,
             )
             return key
 
@@ -93,9 +95,13 @@ class PreAuthKeyService:
         def command(directory: Directory) -> None:
             key = directory.preauth_key(key_id)
             now = self._tailnet.clock()
-            if key.expiration is None or key.expiration > now:
-                directory.put_preauth_key(replace(key, expiration=now, revoked=True))
-            directory.audit(now, actor, "preauthkey.expire", f"preauthkey:{key_id}")
+            if key.expiration is not None and key.expiration <= now:
+                return
+            expired = replace(key, expiration=now, revoked=True)
+            directory.put_preauth_key(expired)
+            before, after = _validity(key), _validity(expired)
+            target, name = f"preauthkey:{key_id}", key.masked
+            directory.audit(now, actor, "preauthkey.expire", target, after, before=before, name=name)
 
         await self._tailnet.execute(command)
 
@@ -103,8 +109,23 @@ class PreAuthKeyService:
         """Remove a key; nodes that joined with it stay."""
 
         def command(directory: Directory) -> None:
-            directory.delete_preauth_key(key_id)
-            now = self._tailnet.clock()
-            directory.audit(now, actor, "preauthkey.delete", f"preauthkey:{key_id}")
+            key = directory.delete_preauth_key(key_id)
+            now, target = self._tailnet.clock(), f"preauthkey:{key_id}"
+            directory.audit(now, actor, "preauthkey.delete", target, before=_summary(key), name=key.masked)
 
         await self._tailnet.execute(command)
+
+
+def _summary(key: PreAuthKey) -> dict[str, Any]:
+    return {
+        "user": key.user_id,
+        "tags": list(key.tags),
+        "reusable": key.reusable,
+        "ephemeral": key.ephemeral,
+        **_validity(key),
+    }
+
+
+def _validity(key: PreAuthKey) -> dict[str, Any]:
+    expiration = key.expiration.isoformat() if key.expiration else None
+    return {"expiration": expiration, "revoked": key.revoked}

@@ -15,6 +15,7 @@ from typing import cast
 import structlog
 
 from coordinator.services.login import PendingLogins
+from coordinator.services.registration_records import RefusalRecorder, record_client, record_join
 from coordinator.services.tailnet import Tailnet
 from coordinator.tailcfg.codec import parse_go_time
 from coordinator.tailcfg.errors import WireError
@@ -101,6 +102,7 @@ class RegistrationService:
         self._logins = logins
         self._settings = settings
         self._random_offset = random_offset
+        self._refusals = RefusalRecorder(tailnet)
 
     async def register(self, machine_key: MachineKey, request: RegisterRequest) -> RegisterResponse:
         """Decide, make it durable, answer.
@@ -124,6 +126,8 @@ class RegistrationService:
         outcome = self._decide_from_snapshot(parsed)
         if outcome is None:
             outcome = await self._tailnet.execute(lambda directory: self._carry_out(parsed, directory))
+        if isinstance(outcome, Refuse):
+            await self._refusals.record(parsed.machine_key, parsed.request, outcome.message)
         METRICS.registrations.labels(outcome=type(outcome).__name__.lower()).inc()
         return self._answer(parsed, outcome)
 
@@ -148,9 +152,7 @@ class RegistrationService:
                 former=siblings[-1] if siblings else None,
             )
             node = self._join(parsed, join, directory)
-            directory.audit(
-                self._tailnet.clock(), actor, "node.approve", f"node:{node.id}", {"user": user_id}
-            )
+            record_join(directory, self._tailnet.clock(), actor, join, node, "node.approve")
             return node
 
         node = await self._tailnet.execute(command)
@@ -238,27 +240,22 @@ class RegistrationService:
             case Shorten(node, expiry):
                 outcome = Confirm(replace(node, expiry=expiry))
                 directory.put_node(outcome.node)
+                record_client(directory, now, "node.expire", node, outcome.node)
             case Logout(node) if node is not None:
-                actor = Actor(kind="node", name=str(node.id))
                 if node.ephemeral:
                     directory.delete_node(node.id)
-                    directory.audit(now, actor, "node.delete", f"node:{node.id}", {"reason": "logout"})
+                    record_client(directory, now, "node.delete", node, None)
                 else:
                     directory.put_node(replace(node, expiry=now))
-                    directory.audit(now, actor, "node.logout", f"node:{node.id}")
+                    record_client(directory, now, "node.logout", node, replace(node, expiry=now))
             case Join():
                 node = self._join(parsed, outcome, directory)
                 key = outcome.key
                 if key is not None and not key.used:
                     directory.put_preauth_key(replace(key, used=True))
-                verb = "node.create" if outcome.former is None else "node.reauthenticate"
-                directory.audit(
-                    now,
-                    Actor(kind="node", name=str(node.id)),
-                    verb,
-                    f"node:{node.id}",
-                    {"auth_key": key.id if key else None, "given_name": node.given_name},
-                )
+                actor = Actor(kind="node", name=str(node.id))
+                verb = "node.register" if outcome.former is None else "node.reauthenticate"
+                record_join(directory, now, actor, outcome, node, verb)
                 outcome = Confirm(node)
         return outcome
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import structlog
 
+from coordinator.services.node_changes import node_summary
 from coordinator.services.tailnet import Tailnet
 from coordinator.tailnet.actors import Actor
 from coordinator.tailnet.directory import Directory
@@ -70,9 +71,10 @@ class Sweeper:
             record = self._tailnet.snapshot.record(node_id)
             if record is None or record.node.online:
                 return
-            directory.delete_node(node_id)
-            now = self._tailnet.clock()
-            directory.audit(now, ACTOR, "node.delete", f"node:{node_id}", {"reason": "ephemeral, inactive"})
+            node = directory.delete_node(node_id)
+            now, target, reason = self._tailnet.clock(), f"node:{node_id}", "ephemeral, inactive"
+            name, before = node.given_name, node_summary(node)
+            directory.audit(now, ACTOR, "node.delete", target, before=before, name=name, reason=reason)
 
         try:
             await self._tailnet.execute(command)

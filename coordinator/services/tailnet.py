@@ -15,9 +15,11 @@ from typing import Any, Protocol, TypeVar
 import structlog
 
 from acl import Policy, PolicyDraft, PolicyError
+from coordinator.audit.origin import current_origin
 from coordinator.netmap.config import MapConfig
 from coordinator.netmap.world import World
 from coordinator.services.publisher import Publisher
+from coordinator.tailnet.actors import Origin
 from coordinator.tailnet.clock import Clock
 from coordinator.tailnet.directory import Directory
 from coordinator.tailnet.errors import CoordinatorError, UnavailableError
@@ -53,6 +55,7 @@ class DurableStore(Protocol):
 class _Waiting:
     command: Callable[[Directory], Any]
     future: asyncio.Future[Any]
+    origin: Origin
 
 
 class Tailnet:
@@ -134,7 +137,7 @@ class Tailnet:
         """
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         try:
-            self._queue.put_nowait(_Waiting(command, future))
+            self._queue.put_nowait(_Waiting(command, future, current_origin()))
         except asyncio.QueueFull:
             raise UnavailableError("too many changes are waiting; try again shortly") from None
         return await future
@@ -212,8 +215,11 @@ class Tailnet:
                     raise
                 began = loop.time()
             mark = directory.mark()
+            directory.begin(waiting.origin)
             try:
-                answers.append((waiting, waiting.command(directory)))
+                answer = waiting.command(directory)
+                directory.complete(self.clock())
+                answers.append((waiting, answer))
             except (CoordinatorError, PolicyError) as error:
                 directory.rollback(mark)
                 waiting.future.set_exception(error)

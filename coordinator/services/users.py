@@ -59,7 +59,8 @@ class UserService:
                 created_at=now,
             )
             directory.put_user(user)
-            directory.audit(now, actor, "user.create", f"user:{user.id}", {"name": name})
+            after = {"name": name, "display_name": display_name, "email": email}
+            directory.audit(now, actor, "user.create", f"user:{user.id}", after, name=name)
             return user
 
         return await self._tailnet.execute(command)
@@ -75,8 +76,10 @@ class UserService:
             _require_free(directory, new_name)
             renamed = replace(user, name=new_name)
             directory.put_user(renamed)
-            details = {"from": user.name, "to": new_name}
-            directory.audit(self._tailnet.clock(), actor, "user.rename", f"user:{user_id}", details)
+            now, target, before = self._tailnet.clock(), f"user:{user_id}", {"name": user.name}
+            directory.audit(
+                now, actor, "user.rename", target, {"name": new_name}, before=before, name=new_name
+            )
             return renamed
 
         return await self._tailnet.execute(command)
@@ -96,11 +99,13 @@ class UserService:
                 raise ConflictError(
                     f"user `{user.name}` still owns {len(nodes)} node(s) ({names}); delete them first"
                 )
-            for key in directory.preauth_keys_of_user(user.id):
-                directory.delete_preauth_key(key.id)
+            keys = [key.id for key in directory.preauth_keys_of_user(user.id)]
+            for key_id in keys:
+                directory.delete_preauth_key(key_id)
             directory.delete_user(user.id)
-            now = self._tailnet.clock()
-            directory.audit(now, actor, "user.delete", f"user:{user_id}", {"name": user.name})
+            now, target = self._tailnet.clock(), f"user:{user_id}"
+            before = {"name": user.name, "email": user.email, "preauth_keys": keys}
+            directory.audit(now, actor, "user.delete", target, before=before, name=user.name)
 
         await self._tailnet.execute(command)
 

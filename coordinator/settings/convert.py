@@ -32,6 +32,8 @@ FROM_TEXT = frozenset(
         "prefix4",
         "prefix6",
         "mode",
+        "syslog",
+        "webhook",
     )
 )
 """Kinds that take a plain value of the file as it is spelled, not as YAML understands it."""
@@ -132,6 +134,37 @@ def _addr(value: Any) -> tuple[str, int] | None:
     elif host:
         require_host(host)
     return host or "0.0.0.0", int(port)
+
+
+def _syslog(value: Any) -> tuple[str, Path | tuple[str, int]] | None:
+    text = _text(value)
+    if not text:
+        return None
+    transport, _, place = text.partition(":")
+    if transport == "unix" and place.startswith("/"):
+        return transport, Path(place)
+    if transport in ("udp", "tcp") and not place.startswith(":"):
+        address = _addr(place)
+        if address is not None and address[1]:
+            return transport, address
+    raise ValueError(f"`{text}` is not unix:/path, udp:host:port or tcp:host:port")
+
+
+def _webhook(value: Any) -> str:
+    text = _text(value)
+    if not text:
+        return ""
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError as error:
+        raise ValueError(f"`{text}` is not a URL: {error}") from None
+    if "@" in parts.netloc:
+        raise ValueError("must not hold a user or a password; there is `audit.https.token`")
+    here = host == "localhost" or (is_address(host) and ip_address(host).is_loopback)
+    if not host or (parts.scheme != "https" and not (parts.scheme == "http" and here)):
+        raise ValueError(f"`{text}` must begin with https:// (http:// only for this machine) and name a host")
+    return text
 
 
 def _address(version: int) -> Callable[[Any], str]:
@@ -281,4 +314,6 @@ _CONVERTERS: dict[str, Callable[[Any], Any]] = {
     "records": records,
     "map": _map,
     "mode": _mode,
+    "syslog": _syslog,
+    "webhook": _webhook,
 }

@@ -127,6 +127,27 @@ _KEYS = (
         choices=("trace", "debug", "info", "warn", "error", "fatal", "panic"),
     ),
     Key("log.format", "choice", "text", "text or json.", choices=("text", "json")),
+    Key("audit.file.path", "path", "", "Audit entries as JSON lines in this file too. Not a headscale key."),
+    Key(
+        "audit.syslog.address",
+        "syslog",
+        "",
+        "Audit entries to syslog (RFC 5424) too: unix:/dev/log, udp:host:514 or tcp:host:601. "
+        "Not a headscale key.",
+    ),
+    Key(
+        "audit.https.url",
+        "webhook",
+        "",
+        "Audit entries as JSON lines in POST requests to this URL too. Not a headscale key.",
+    ),
+    Key("audit.https.token", "secret", "", "Bearer token of these requests. Not a headscale key."),
+    Key(
+        "audit.retention",
+        "duration",
+        "0",
+        "How long audit entries stay in the database; 0 for ever. Not a headscale key.",
+    ),
     Key("policy.mode", "choice", "file", "Where the policy lives.", choices=("file", "database", "db")),
     Key(
         "policy.associated_domains",

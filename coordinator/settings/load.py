@@ -16,7 +16,7 @@ from coordinator.settings.checks import check_together
 from coordinator.settings.convert import FROM_TEXT, convert
 from coordinator.settings.document import DocumentError, Entry, read_entries
 from coordinator.settings.keys import FORMER, KEYS
-from coordinator.settings.model import DNS, Database, Relay, Settings
+from coordinator.settings.model import DNS, Audit, Database, Relay, Settings
 
 ENV_PREFIX = "HEADSCALE_"
 _NOT_KEYS = (
@@ -229,6 +229,7 @@ def _build(values: Mapping[str, Any]) -> Settings:
         tls_key_path=values["tls_key_path"],
         log_level=values["log.level"],
         log_format=values["log.format"],
+        audit=_build_audit(_section(values, "audit.")),
         policy_in_database=values["policy.mode"] in ("database", "db"),
         policy_path=values["policy.path"],
         associated_domains=tuple(values["policy.associated_domains"]) or None,
@@ -279,6 +280,16 @@ def _build_database(section: Mapping[str, Any]) -> Database:
         password=section["postgres.pass"],
         ssl=section["postgres.ssl"],
         max_connections=section["postgres.max_open_conns"],
+    )
+
+
+def _build_audit(section: Mapping[str, Any]) -> Audit:
+    return Audit(
+        file_path=section["file.path"],
+        syslog=section["syslog.address"],
+        https_url=section["https.url"],
+        https_token=section["https.token"],
+        retention=section["retention"],
     )
 
 

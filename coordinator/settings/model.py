@@ -51,6 +51,20 @@ class Database:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Audit:
+    """`audit.*`: where entries go besides the database.
+
+    `syslog` is (unix, udp or tcp; a path, or host and port).
+    """
+
+    file_path: Path | None
+    syslog: tuple[str, Path | Address] | None
+    https_url: str
+    https_token: Secret
+    retention: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DNS:
     """`dns.*`."""
 
@@ -84,6 +98,7 @@ class Settings:
     tls_key_path: Path | None
     log_level: str
     log_format: str
+    audit: Audit
     policy_in_database: bool
     policy_path: Path | None
     associated_domains: tuple[str, ...] | None

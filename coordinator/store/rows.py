@@ -11,9 +11,10 @@ from typing import Any
 
 from sqlalchemy import Row
 
+from coordinator.audit.entry import storable
 from coordinator.tailnet.nodes import Node
 from coordinator.tailnet.preauth_keys import PreAuthKey
-from coordinator.tailnet.state import AuditEntry, StoredPolicy
+from coordinator.tailnet.state import StoredPolicy
 from coordinator.tailnet.users import User
 
 _MAX_BIGINT = (1 << 63) - 1
@@ -88,7 +89,7 @@ def node_row(node: Node) -> dict[str, Any]:
         "network_lock_key": node.network_lock_key,
         "user_id": node.user_id,
         "tags": _list(node.tags),
-        "hostname": _client_text(node.hostname),
+        "hostname": storable(node.hostname),
         "given_name": node.given_name,
         "given_name_fixed": node.given_name_fixed,
         "ipv4": None if node.ipv4 is None else str(node.ipv4),
@@ -132,32 +133,9 @@ def policy_from(row: Row[Any]) -> StoredPolicy:
     return StoredPolicy(**row._mapping)
 
 
-def audit_row(entry: AuditEntry) -> dict[str, Any]:
-    """An audit entry as columns."""
-    return {
-        "id": entry.id,
-        "at": entry.at,
-        "actor": entry.actor,
-        "action": entry.action,
-        "target": entry.target,
-        "details": json.dumps(dict(entry.details)),
-    }
-
-
-def audit_from(row: Row[Any]) -> AuditEntry:
-    """An audit entry from its row."""
-    columns = dict(row._mapping)
-    return AuditEntry(**{**columns, "details": json.loads(columns["details"])})
-
-
 def _client_number(value: int) -> int:
     """A number a client sent, or 0 (not known) for one no column can hold; JSON has no limit of its own."""
     return value if -_MAX_BIGINT <= value <= _MAX_BIGINT else 0
-
-
-def _client_text(value: str) -> str:
-    """A client's text with U+FFFD for NUL, which PostgreSQL refuses, and for halves of surrogate pairs."""
-    return value.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _list(values: tuple[str, ...]) -> str:

@@ -145,12 +145,45 @@ audit = Table(
     "audit",
     metadata,
     Column("id", BigInteger, primary_key=True, autoincrement=False),
-    Column("at", Moment, nullable=False, index=True),
-    Column("actor", Text, nullable=False),
+    # As text, since the hash covers the very characters.
+    Column("at", String(27), nullable=False, index=True),
+    Column("actor_kind", Text, nullable=False),
+    Column("actor_name", Text, nullable=False),
+    Column("source", Text, nullable=False),
     Column("action", Text, nullable=False),
-    Column("target", Text, nullable=False),
-    Column("details", Text, nullable=False),
+    Column("object_kind", Text, nullable=False),
+    Column("object_id", Text, nullable=False),
+    Column("object_name", Text, nullable=False),
+    Column("before", Text, nullable=False),
+    Column("after", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("request_id", Text, nullable=False),
+    Column("previous", Text, nullable=False),
+    Column("hash", Text, nullable=False),
+    Index("ix_audit_object", "object_kind", "object_id"),
 )
+"""The columns are those of `audit.entry.SealedEntry`, in its order."""
+
+audit_head = Table(
+    "audit_head",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("last_id", BigInteger, nullable=False),
+    Column("last_hash", Text, nullable=False),
+    Column("first_id", BigInteger, nullable=False),
+    Column("first_previous", Text, nullable=False),
+)
+"""One row, which whoever appends to the log holds locked: two servers must not continue the same entry."""
+
+audit_cursors = Table(
+    "audit_cursors",
+    metadata,
+    Column("sink", Text, primary_key=True),
+    Column("last_id", BigInteger, nullable=False),
+    Column("last_hash", Text, nullable=False),
+    Column("at", Moment, nullable=False),
+)
+"""How far each sink has got."""
 
 counters = Table(
     "counters",

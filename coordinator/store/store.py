@@ -20,11 +20,12 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError, Statemen
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from coordinator.store import rows, schema
+from coordinator.store.audit_log import AuditLog, append
 from coordinator.store.engine import make_engine, reading
 from coordinator.store.migrate import migrate
 from coordinator.tailnet.errors import ConflictError, CoordinatorError, InvalidError, UnavailableError
 from coordinator.tailnet.nodes import Node
-from coordinator.tailnet.state import AuditEntry, ChangeSet, StoredPolicy, TailnetState
+from coordinator.tailnet.state import ChangeSet, StoredPolicy, TailnetState
 from coordinator.tailnet.users import UserID
 
 CHANNEL = "coordinator_changes"
@@ -39,6 +40,7 @@ class Store:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._reading = reading(engine)
+        self.audit = AuditLog(self._begin, self._engine, self._reading)
 
     @classmethod
     async def open(cls, url: URL, *, echo: bool = False, pool_size: int = 10) -> Store:
@@ -119,9 +121,12 @@ class Store:
             await _insert(
                 connection, schema.policies, [rows.policy_row(each) for each in changes.put_policies]
             )
-            await _insert(connection, schema.audit, [rows.audit_row(entry) for entry in changes.audit])
             await _put_counters(connection, changes.counters)
-            return await _log(connection, changes)
+            # Late, as it holds the head of the log until the commit.
+            await append(connection, changes.audit)
+            seq = await _log(connection, changes)
+        self.audit.appended(len(changes.audit))
+        return seq
 
     async def save_volatile(self, nodes: Sequence[Node]) -> None:
         """Write the volatile columns; nodes without a row are ignored.
@@ -142,14 +147,6 @@ class Store:
         statement = select(schema.policies).order_by(schema.policies.c.id.desc()).limit(limit)
         async with self._begin(self._reading) as connection:
             return [rows.policy_from(row) for row in await connection.execute(statement)]
-
-    async def audit_entries(self, limit: int, before: int | None = None) -> list[AuditEntry]:
-        """Audit entries, newest first; `before` is an id."""
-        statement = select(schema.audit).order_by(schema.audit.c.id.desc()).limit(limit)
-        if before is not None:
-            statement = statement.where(schema.audit.c.id < before)
-        async with self._begin(self._reading) as connection:
-            return [rows.audit_from(row) for row in await connection.execute(statement)]
 
     @asynccontextmanager
     async def _begin(self, engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:

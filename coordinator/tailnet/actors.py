@@ -1,4 +1,4 @@
-"""Who acts: recorded with every change."""
+"""Who acts, from where, and why: recorded with every change."""
 
 from __future__ import annotations
 
@@ -17,3 +17,20 @@ class Actor:
 
     def __str__(self) -> str:
         return f"{self.kind}:{self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """What is known of a command beside its actor; empty texts where nothing is.
+
+    `source` is an address, or the user id behind a unix socket; `request_id` also stands in the log; `reason`
+    is what the person said.
+    """
+
+    source: str = ""
+    request_id: str = ""
+    reason: str = ""
+
+
+NOWHERE = Origin()
+"""Of what the server does by itself."""

@@ -12,13 +12,16 @@ from datetime import datetime
 from typing import Any
 
 from coordinator.tailcfg.keys import MachineKey, NodeKey
-from coordinator.tailnet.actors import Actor
+from coordinator.tailnet.actors import NOWHERE, Actor, Origin
 from coordinator.tailnet.addresses import Address
 from coordinator.tailnet.errors import NotFoundError
 from coordinator.tailnet.nodes import Node, NodeID
 from coordinator.tailnet.preauth_keys import PreAuthKey
 from coordinator.tailnet.state import AuditEntry, ChangeSet, StoredPolicy, TailnetState
 from coordinator.tailnet.users import User, UserID
+
+UNNAMED = Actor(kind="system", name="writer")
+"""Of changes whose command said nothing of them."""
 
 
 class Directory:
@@ -38,7 +41,11 @@ class Directory:
         for node in self._nodes.values():
             self._index(node)
         self._changes = ChangeSet()
-        self._undo: list[Callable[[], None]] = []
+        self._undo: list[Callable[[], object]] = []
+        self.origin = NOWHERE
+        """Of the command that runs now."""
+        self._touched: list[str] = []
+        self._recorded = 0
 
     # reading
 
@@ -124,6 +131,7 @@ class Directory:
         self._nodes[node.id] = node
         self._index(node)
         self._record(self._changes.put_nodes, node.id, node)
+        self._touched.append(f"node:{node.id}")
 
         def undo() -> None:
             self._unindex(node)
@@ -139,6 +147,7 @@ class Directory:
         del self._nodes[node_id]
         self._unindex(node)
         self._forget(self._changes.put_nodes, self._changes.delete_nodes, node_id)
+        self._touched.append(f"node:{node_id}")
 
         def undo() -> None:
             self._nodes[node_id] = node
@@ -152,6 +161,7 @@ class Directory:
         before = self._users.get(user.id)
         self._users[user.id] = user
         self._record(self._changes.put_users, user.id, user)
+        self._touched.append(f"user:{user.id}")
         self._undo.append(lambda: _restore(self._users, user.id, before))
 
     def delete_user(self, user_id: UserID) -> User:
@@ -159,6 +169,7 @@ class Directory:
         user = self.user(user_id)
         del self._users[user_id]
         self._forget(self._changes.put_users, self._changes.delete_users, user_id)
+        self._touched.append(f"user:{user_id}")
         self._undo.append(lambda: _restore(self._users, user_id, user))
         return user
 
@@ -168,6 +179,7 @@ class Directory:
         self._keys[key.id] = key
         self._key_by_prefix[key.prefix] = key.id
         self._record(self._changes.put_preauth_keys, key.id, key)
+        self._touched.append(f"preauthkey:{key.id}")
 
         def undo() -> None:
             if before is None:
@@ -182,6 +194,7 @@ class Directory:
         del self._keys[key_id]
         del self._key_by_prefix[key.prefix]
         self._forget(self._changes.put_preauth_keys, self._changes.delete_preauth_keys, key_id)
+        self._touched.append(f"preauthkey:{key_id}")
 
         def undo() -> None:
             self._keys[key_id] = key
@@ -195,6 +208,7 @@ class Directory:
         before = self.policy
         self.policy = policy
         self._changes.put_policies.append(policy)
+        self._touched.append(f"policy:{policy.id}")
 
         def undo() -> None:
             self.policy = before
@@ -203,21 +217,58 @@ class Directory:
         self._undo.append(undo)
 
     def audit(
-        self, now: datetime, actor: Actor, action: str, target: str, details: Mapping[str, Any] | None = None
+        self,
+        now: datetime,
+        actor: Actor,
+        action: str,
+        target: str,
+        after: Mapping[str, Any] | None = None,
+        *,
+        before: Mapping[str, Any] | None = None,
+        name: str = "",
+        reason: str = "",
     ) -> None:
-        """Record who did what; it becomes durable together with what was done."""
+        """Record who did what; it becomes durable together with what was done.
+
+        Args:
+            now: When.
+            actor: Who; from where and why is the command's `origin`.
+            action: `noun.verb`.
+            target: Kind and id of the object, such as `node:7`.
+            after: What is so now; or what is worth knowing where nothing changed.
+            before: What it was.
+            name: What people call the object.
+            reason: Why, if the command knows better than whoever asked for it.
+        """
+        kind, _, object_id = target.partition(":")
         entry = AuditEntry(
-            id=self.next_id("audit"),
             at=now,
-            actor=str(actor),
+            actor=actor,
             action=action,
-            target=target,
-            details=dict(details or {}),
+            object_kind=kind,
+            object_id=object_id,
+            object_name=name,
+            before=dict(before or {}),
+            after=dict(after or {}),
+            reason=reason or self.origin.reason,
+            origin=self.origin,
         )
         self._changes.audit.append(entry)
-        self._undo.append(lambda: self._changes.audit.remove(entry))
+        self._undo.append(self._changes.audit.pop)
 
     # the writer's side
+
+    def begin(self, origin: Origin) -> None:
+        """The next command comes from there."""
+        self.origin = origin
+        self._touched.clear()
+        self._recorded = len(self._changes.audit)
+
+    def complete(self, now: datetime) -> None:
+        """The command has ended well; if it changed something and said nothing, that is recorded."""
+        if self._touched and len(self._changes.audit) == self._recorded:
+            objects = list(dict.fromkeys(self._touched))
+            self.audit(now, UNNAMED, "change.unnamed", objects[0], {"objects": objects})
 
     def mark(self) -> int:
         """A point to roll back to."""

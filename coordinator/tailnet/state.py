@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from coordinator.tailnet.actors import NOWHERE, Actor, Origin
 from coordinator.tailnet.nodes import Node, NodeID
 from coordinator.tailnet.preauth_keys import PreAuthKey
 from coordinator.tailnet.users import User, UserID
 
-ID_COUNTERS = ("users", "nodes", "preauth_keys", "policies", "audit")
+ID_COUNTERS = ("users", "nodes", "preauth_keys", "policies")
 COUNTERS = (*ID_COUNTERS, "ipv4_offset", "ipv6_offset")
 """Names of the persistent counters. Ids are never given twice, not even after a deletion;
 `ipv4_offset`/`ipv6_offset` remember the last address given by sequential allocation."""
@@ -34,14 +35,28 @@ class StoredPolicy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditEntry:
-    """Who did what to what, when. `details` is JSON-able and holds no secret."""
+    """Who did what to what, when, from where and why; its place in the log is given by the store.
 
-    id: int
+    `before` and `after` hold what changed, JSON-able and without secrets; both are empty where nothing did,
+    as in a refusal.
+    """
+
     at: datetime
-    actor: str
+    actor: Actor
     action: str
-    target: str
-    details: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """`noun.verb`; a refusal ends in `.refused`."""
+    object_kind: str
+    object_id: str
+    object_name: str = ""
+    before: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    after: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    reason: str = ""
+    origin: Origin = NOWHERE
+
+    @property
+    def target(self) -> str:
+        """Kind and id of the object, such as `node:7`."""
+        return f"{self.object_kind}:{self.object_id}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

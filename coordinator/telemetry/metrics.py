@@ -63,6 +63,26 @@ class Metrics:
         self.waiting_commands = Gauge(
             "coordinator_waiting_commands", "Commands in the writer's queue.", registry=self.registry
         )
+        self.audit_backlog = Gauge(
+            "coordinator_audit_backlog",
+            "Audit entries a sink has not taken yet.",
+            ["sink"],
+            registry=self.registry,
+        )
+        self.audit_exported = Counter(
+            "coordinator_audit_exported", "Audit entries a sink took.", ["sink"], registry=self.registry
+        )
+        self.audit_failures = Counter(
+            "coordinator_audit_export_failures",
+            "Batches a sink did not take.",
+            ["sink"],
+            registry=self.registry,
+        )
+        self.audit_refusals_unrecorded = Counter(
+            "coordinator_audit_refusals_unrecorded",
+            "Refused registrations beyond what is recorded in the audit log.",
+            registry=self.registry,
+        )
         self.nodes = Gauge("coordinator_nodes", "Nodes, by presence.", ["presence"], registry=self.registry)
 
     def render(self) -> bytes:

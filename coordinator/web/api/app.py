@@ -9,6 +9,7 @@ from aiohttp import web
 
 from coordinator.web.api.body import MAX_BODY
 from coordinator.web.middleware import errors, log_request
+from coordinator.web.origin import take_origin
 
 
 class Routes(Protocol):
@@ -29,7 +30,7 @@ def api_app(
     async def get_version(request: web.Request) -> web.Response:
         return web.json_response(version)
 
-    app = web.Application(client_max_size=MAX_BODY, middlewares=[log_request, errors])
+    app = web.Application(client_max_size=MAX_BODY, middlewares=[log_request, errors, take_origin])
     app.router.add_get("/api/v1/health", health)
     app.router.add_get("/version", get_version)
     for noun in nouns:

@@ -38,7 +38,9 @@ async def test_rename(bench: Bench) -> None:
     nodes, _, store = bench
     view = await nodes.rename(1, "Web-1", actor=ACTOR)
     assert (view.node.given_name, view.fqdn) == ("web-1", "web-1.tail.lab.")
-    assert store.commits[0].audit[0].actor == "socket:test"
+    entry = store.commits[0].audit[0]
+    assert (str(entry.actor), entry.action, entry.target) == ("socket:test", "node.rename", "node:1")
+    assert (entry.before, entry.after) == ({"given_name": "node1"}, {"given_name": "web-1"})
     with pytest.raises(ConflictError, match="`node2`"):
         await nodes.rename(1, "node2", actor=ACTOR)
     with pytest.raises(InvalidError):
@@ -107,3 +109,15 @@ async def test_lists_by_user(bench: Bench) -> None:
     nodes, _, _ = bench
     assert len(nodes.list("user1")) == 2
     assert nodes.list("user2") == []
+
+
+async def test_what_changes_nothing_records_nothing(bench: Bench) -> None:
+    nodes, _, store = bench
+    at = NOW + timedelta(days=1)
+    for _ in range(2):
+        await nodes.rename(1, "chosen", actor=ACTOR)
+        await nodes.approve_routes(1, ["10.0.0.0/8"], actor=ACTOR)
+        await nodes.expire(2, at=at, actor=ACTOR)
+        await nodes.set_tags(1, ["tag:a"], actor=ACTOR)
+    actions = [entry.action for commit in store.commits for entry in commit.audit]
+    assert actions == ["node.rename", "route.approve", "node.expire", "node.tag"]

@@ -8,12 +8,16 @@ from datetime import timedelta
 
 import pytest
 
+from coordinator.audit.origin import acting_from
+from coordinator.tailnet.actors import Actor, Origin
 from coordinator.tailnet.directory import Directory
 from coordinator.tailnet.errors import ConflictError, UnavailableError
 from coordinator.tailnet.nodes import Node
 from coordinator.tailnet.state import TailnetState
 from tests.support.builders import make_node, make_user, node_key
 from tests.support.tailnets import make_tailnet
+
+ACTOR = Actor(kind="user", name="alice")
 
 
 def one_node() -> TailnetState:
@@ -156,4 +160,51 @@ async def test_the_writer_survives_what_nobody_foresaw(monkeypatch: pytest.Monke
     assert await tailnet.execute(lambda directory: directory.next_id("users")) == 2, (
         "a lost commit may have happened"
     )
+    await tailnet.close()
+
+
+async def test_every_entry_knows_where_its_command_came_from() -> None:
+    tailnet, store, clock = make_tailnet()
+    tailnet.start()
+
+    async def create(number: int) -> None:
+        def command(directory: Directory) -> None:
+            directory.put_user(make_user(number))
+            directory.audit(clock(), ACTOR, "user.create", f"user:{number}")
+
+        with acting_from(Origin(source=f"192.0.2.{number}", request_id=str(number), reason="r")):
+            await tailnet.execute(command)
+
+    await asyncio.gather(*(create(number) for number in (1, 2, 3)))
+    await tailnet.execute(lambda directory: directory.audit(clock(), ACTOR, "a.b", "c:d", reason="own"))
+    entries = [entry for commit in store.commits for entry in commit.audit]
+    assert [(entry.origin.source, entry.reason) for entry in entries] == [
+        ("192.0.2.1", "r"),
+        ("192.0.2.2", "r"),
+        ("192.0.2.3", "r"),
+        ("", "own"),
+    ]
+    await tailnet.close()
+
+
+async def test_no_change_goes_without_an_entry() -> None:
+    tailnet, store, clock = make_tailnet()
+    tailnet.start()
+    await tailnet.execute(lambda directory: directory.put_user(make_user(1)))
+    (entry,) = store.commits[0].audit
+    assert (entry.action, str(entry.actor), entry.after) == (
+        "change.unnamed",
+        "system:writer",
+        {"objects": ["user:1"]},
+    )
+
+    def refused(directory: Directory) -> None:
+        directory.delete_user(make_user(1).id)
+        directory.audit(clock(), ACTOR, "user.delete", "user:1")
+        raise ConflictError("no")
+
+    with pytest.raises(ConflictError):
+        await tailnet.execute(refused)
+    await tailnet.execute(lambda directory: directory.next_id("users"))
+    assert [len(commit.audit) for commit in store.commits] == [1, 0], "no entry without a change"
     await tailnet.close()

@@ -21,7 +21,7 @@ from coordinator.store.engine import make_engine, sqlite_url
 from coordinator.store.store import Store
 from coordinator.tailnet.errors import ConflictError, InvalidError, UnavailableError
 from coordinator.tailnet.nodes import NodeID
-from coordinator.tailnet.state import AuditEntry, ChangeSet, StoredPolicy
+from coordinator.tailnet.state import ChangeSet, StoredPolicy
 from coordinator.tailnet.users import UserID
 from tests.support.builders import NOW, make_key, make_node, make_user, node_key
 from tests.support.postgres import Cluster
@@ -183,14 +183,8 @@ async def test_times_keep_their_moment_and_are_utc(store: Store) -> None:
 
 
 async def test_histories_are_newest_first(store: Store) -> None:
-    entries = [
-        AuditEntry(id=number, at=NOW, actor="a", action="b", target="c", details={"n": number})
-        for number in (1, 2, 3)
-    ]
     policies = [StoredPolicy(id=number, text=str(number), created_at=NOW) for number in (1, 2)]
-    await store.commit(ChangeSet(audit=entries, put_policies=policies))
-    assert await store.audit_entries(2) == [entries[2], entries[1]]
-    assert await store.audit_entries(5, before=2) == [entries[0]]
+    await store.commit(ChangeSet(put_policies=policies))
     assert await store.policies(1) == [policies[1]]
     assert (await store.load()).policy == policies[1]
 
