@@ -15,6 +15,7 @@ from coordinator.services.attributes import AttributeService
 from coordinator.services.login import PendingLogins
 from coordinator.services.map_sessions import MapSessions
 from coordinator.services.nodes import NodeService
+from coordinator.services.ownership import OwnershipService
 from coordinator.services.policy import PolicyService
 from coordinator.services.preauth_keys import PreAuthKeyService
 from coordinator.services.registration import RegistrationService, RegistrationSettings
@@ -45,6 +46,7 @@ class Services:
     attributes: AttributeService
     registration: RegistrationService
     nodes: NodeService
+    ownership: OwnershipService
     users: UserService
     keys: PreAuthKeyService
 
@@ -92,12 +94,8 @@ async def start_services(
     policy.load()
     logins = PendingLogins(settings.server_url, utc_now, secrets.token_hex)
     prefixes = Prefixes(v4=settings.prefix_v4, v6=settings.prefix_v6, random=settings.random_allocation)
-    registration = RegistrationService(
-        tailnet,
-        logins,
-        RegistrationSettings(prefixes=prefixes, key_lifetime=settings.node_expiry or None),
-        secrets.randbelow,
-    )
+    joining = RegistrationSettings(prefixes=prefixes, key_lifetime=settings.node_expiry or None)
+    registration = RegistrationService(tailnet, logins, joining, secrets.randbelow)
     sessions = MapSessions(tailnet, window=settings.coalescing_window.total_seconds())
     sweeper = Sweeper(tailnet, inactivity=settings.ephemeral_inactivity)
     for part in (tailnet, policy, sessions, sweeper):
@@ -113,6 +111,7 @@ async def start_services(
         attributes=AttributeService(tailnet),
         registration=registration,
         nodes=nodes,
+        ownership=OwnershipService(tailnet, joining),
         users=UserService(tailnet),
         keys=PreAuthKeyService(tailnet, secrets.token_bytes),
     )
