@@ -135,9 +135,9 @@ def require_single(directory: Directory, node: Node, owner: UserID | None) -> No
     for other in directory.nodes_of_machine(node.machine_key):
         same = bool(other.tags) if owner is None else other.user_id == owner and not other.tags
         if same and other.id != node.id:
-            whose = "tags have" if owner is None else f"user `{directory.user(owner).name}` has"
+            what = "there is a tagged" if owner is None else f"user `{directory.user(owner).name}` has a"
             raise ConflictError(
-                f"{whose} a node of this machine already: `{other.given_name}` (id {other.id}); "
+                f"{what} node of this machine already: `{other.given_name}` (id {other.id}); "
                 "delete one of the two first"
             )
 
