@@ -190,6 +190,9 @@ def _encode(world: World, viewer: NodeRecord, difference: _Difference) -> bytes:
     parts += _peer_parts(world, difference.peers)
     if difference.profiles:
         parts.append(b'"UserProfiles":' + fragments.profiles(world.snapshot, difference.profiles))
+        # Clients from 1.100 on show users they learn of by such a message as bare numbers, unless something
+        # in it makes them build their whole netmap anew; an unchanged Domain does, and changes nothing else.
+        parts.append(b'"Domain":' + encode(world.config.domain))
     if difference.rules is not None:
         parts.append(b'"PacketFilters":' + fragments.rules(difference.rules))
     if difference.ssh is not None:

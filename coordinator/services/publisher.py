@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from acl import PeerView, Policy
 from coordinator.netmap.derp import with_policy_relays
+from coordinator.netmap.user_profiles import user_profile
 from coordinator.netmap.world import World
 from coordinator.tailnet.bits import indices
 from coordinator.tailnet.facts import node_fact, tailnet_facts
@@ -48,7 +49,7 @@ class Publisher:
             old,
             seq=old.seq + 1,
             users=users,
-            users_seq=old.users_seq if users is old.users else old.seq + 1,
+            users_seq=old.seq + 1 if _profiles_differ(old.users, changes.put_users) else old.users_seq,
             preauth_keys=keys,
         )
         affected = restamped = 0
@@ -57,6 +58,9 @@ class Publisher:
                 users, base.seq, {*changes.put_users, *changes.delete_users}
             )
             base = replace(base, records=_restamped(old.records, restamped, base.seq))
+            if base.users_seq == base.seq:
+                # A profile may be shown to anyone: everybody compares.
+                affected |= sum(1 << index for index in old.records)
         return affected | self._nodes_changed(
             base, changes.put_nodes.values(), changes.delete_nodes, restamped=restamped
         )
@@ -130,8 +134,7 @@ class Publisher:
         affected = world.policy.replace_facts(facts)
         # Users without nodes hardly ever change what others are; comparing is not worth it then.
         restamped = affected if before is None else self._differing(before)
-        # A profile may be shown to anyone: everybody compares.
-        return affected | sum(1 << index for index in records), restamped
+        return affected, restamped
 
     def _nodes_changed(
         self,
@@ -223,9 +226,8 @@ class Publisher:
         affected = 1 << record.index if record.self_seq == seq else 0
         facts = node_fact(node, record.index)
         if facts != node_fact(old.node, record.index):
-            if node.approved_routes or old.node.approved_routes:
-                self.world.special_seq = seq
-            self.world.structure_seq = seq
+            # Another owner, tag or address of a viewer may open or close routes of others to it.
+            self.world.structure_seq = self.world.special_seq = seq
             affected |= self.world.policy.upsert(facts)
         return affected
 
@@ -306,6 +308,15 @@ class _Draft:
             self._owner_bits[owner] = bits
         else:
             del self._owner_bits[owner]
+
+
+def _profiles_differ(known: Mapping[UserID, User], puts: Mapping[UserID, User]) -> bool:
+    """Whether a user is shown differently from now on. Nobody was told of a new one yet."""
+    return any(
+        user_profile(user) != user_profile(known[user_id])
+        for user_id, user in puts.items()
+        if user_id in known
+    )
 
 
 def _restamped(records: Mapping[int, NodeRecord], changed: int, seq: int) -> Mapping[int, NodeRecord]:
