@@ -78,7 +78,7 @@ def test_relays_of_the_policy_reach_everybody_once() -> None:
 
 
 def test_a_user_nobody_was_told_of_comes_with_what_makes_clients_show_them() -> None:
-    """Pitfall: clients from 1.100 on keep showing `userid:2` after an incremental message with the profile."""
+    """Pitfall: clients from 1.100 on keep showing `userid:2` after an incremental message."""
     world = world_of(make_node(1), make_node(2))
     publisher = Publisher(world, associated_domains=(), auto_updates=False)
     _, state = full_map(world, world.snapshot.records[0], pinning=True, now=NOW)
