@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from acl.document import Policy
+from acl.draft import PolicyDraft
 from acl.explain import Explanation, explain
 from acl.facts import NodeFact, TailnetFacts, UserFact
 from acl.hujson import decode_policy, parse_hujson, standardize
@@ -32,6 +33,7 @@ __all__ = [
     "NodeFact",
     "PeerView",
     "Policy",
+    "PolicyDraft",
     "PolicyError",
     "PolicyIndex",
     "Problem",

@@ -70,13 +70,18 @@ class TailnetFacts:
 
     Attributes:
         domain: name of the tailnet.
-        associated_domains: e-mail domains it owns, for `user:*@<domain>` and `localpart:*@<domain>`.
+        associated_domains: e-mail domains it owns, for `user:*@<domain>` and `localpart:*@<domain>`;
+            None: any, where nobody but the tailnet's own people log in.
         auto_updates: whether devices update themselves by default.
         extra_groups: groups synced from an identity provider, `group:x` to logins.
     """
 
     domain: str = ""
-    associated_domains: tuple[str, ...] = ()
+    associated_domains: tuple[str, ...] | None = ()
     users: Sequence[UserFact] = ()
     auto_updates: bool = False
     extra_groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    def owns(self, domain: str) -> bool:
+        """Whether rules may speak of the users of an e-mail domain."""
+        return self.associated_domains is None or domain in self.associated_domains

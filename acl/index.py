@@ -13,6 +13,7 @@ from ipaddress import IPv4Network
 from acl.auto_approvers import AutoApproverTable
 from acl.difference import changed_nodes, same_for_present_users
 from acl.document import Policy
+from acl.draft import PolicyDraft
 from acl.engine import Engine
 from acl.facts import NodeFact, TailnetFacts
 from acl.hujson import Json
@@ -55,7 +56,6 @@ class PolicyIndex:
 
     def _use(self, engine: Engine) -> None:
         self.engine = engine
-        self._views.clear()
         self._tag_owners = TagOwners(engine.policy, engine.directory)
         self._approvers = AutoApproverTable(engine.policy, engine.directory)
 
@@ -69,8 +69,16 @@ class PolicyIndex:
 
     # -- changes ---------------------------------------------------------------------------------------------
 
+    def draft(self, policy: Policy | None) -> PolicyDraft:
+        """A policy to be compiled elsewhere, for the users and nodes of now; then `adopt` it."""
+        return PolicyDraft(policy=policy, facts=self._facts, nodes=tuple(self.engine.nodes.by_id.values()))
+
+    def adopt(self, draft: PolicyDraft) -> int:
+        """Put a compiled draft in force. Names exactly the nodes whose answers differ."""
+        return self._exchange(draft.engine(self._facts, self.engine.nodes.by_id))
+
     def replace_policy(self, policy: Policy | None) -> int:
-        """Put another policy in force. Names exactly the nodes whose answers differ."""
+        """Put another policy in force at once. Names exactly the nodes whose answers differ."""
         return self._exchange(Engine(policy, self._facts, self.engine.nodes.by_id.values()))
 
     def replace_facts(self, facts: TailnetFacts) -> int:
@@ -87,11 +95,23 @@ class PolicyIndex:
 
     def _exchange(self, engine: Engine) -> int:
         changed = changed_nodes(self.engine, engine)
+        self._keep_views(engine)
         for filled in self._filters.values():
             filled.plan = None  # or the old engine would live on in here
             filled.parts.clear()
         self._use(engine)
         return changed
+
+    def _keep_views(self, engine: Engine) -> None:
+        """Without routes a node looks the same under every policy, unless its IPv4 address comes or goes."""
+        old = self.engine
+        routers = old.routers | engine.routers
+        for index in list(self._views):
+            before, after = old.class_of[index].attributes, engine.class_of[index].attributes
+            if routers >> index & 1 or (
+                before is not after and disables_ipv4(before) != disables_ipv4(after)
+            ):
+                del self._views[index]
 
     def upsert(self, node: NodeFact) -> int:
         """Add a node, or change one with the same id."""

@@ -50,7 +50,7 @@ def _known_identity(engine: Engine, selector: Selector) -> bool:
         return bool(engine.directory.users_of(text))
     if selector.kind is SelectorKind.AUTOGROUP:
         return text in (MEMBER, TAGGED) or text in ROLE_AUTOGROUPS
-    return selector.kind is SelectorKind.DOMAIN and selector.domain in engine.facts.associated_domains
+    return selector.kind is SelectorKind.DOMAIN and engine.facts.owns(selector.domain)
 
 
 def _identity_nodes(engine: Engine, text: str) -> int:

@@ -213,12 +213,12 @@ def check_against(policy: Policy, facts: TailnetFacts) -> list[Problem]:
     groups = {group.name.text for group in policy.groups} | set(facts.extra_groups)
 
     def associated(domain: str, word: Word, prefix: str) -> None:
-        if domain not in facts.associated_domains:
+        if not facts.owns(domain):
             message = (
                 f"{prefix}{domain} is not associated with this Tailnet and cannot be used in user:*@<domain>"
                 " expressions"
             )
-            out.append(problem("foreign-domain", message, word.span, facts.associated_domains, domain))
+            out.append(problem("foreign-domain", message, word.span, facts.associated_domains or (), domain))
 
     for word, text, prefix in _placed_selectors(policy):
         selector = parse_selector(text)

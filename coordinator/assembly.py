@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from acl import PolicyIndex
 from coordinator.map_settings import map_config
+from coordinator.netmap.config import MapConfig
 from coordinator.netmap.fragments import Fragments
 from coordinator.netmap.world import World
 from coordinator.services.attributes import AttributeService
@@ -31,6 +32,7 @@ from coordinator.tailnet.change_log import ChangeLog
 from coordinator.tailnet.errors import CoordinatorError
 from coordinator.tailnet.facts import tailnet_facts
 from coordinator.tailnet.snapshot import Snapshot
+from coordinator.tailnet.state import TailnetState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,13 +77,15 @@ async def start_services(
     """
     state = await store.load()
     config = map_config(settings, certificate_sha256=certificate_sha256)
-    world = World(
-        snapshot=Snapshot(),
-        policy=PolicyIndex(None, tailnet_facts(state.users.values(), domain=config.domain)),
-        log=ChangeLog(),
-        fragments=Fragments(config),
+    world = _world(settings, state, config)
+    tailnet = Tailnet(
+        store,
+        state,
+        world,
+        utc_now,
+        associated_domains=settings.associated_domains,
+        auto_updates=settings.auto_update_enabled,
     )
-    tailnet = Tailnet(store, state, world, utc_now, auto_updates=settings.auto_update_enabled)
     nodes = NodeService(tailnet)
     policy = PolicyService(
         tailnet,
@@ -93,8 +97,7 @@ async def start_services(
     )
     policy.load()
     logins = PendingLogins(settings.server_url, utc_now, secrets.token_hex)
-    prefixes = Prefixes(v4=settings.prefix_v4, v6=settings.prefix_v6, random=settings.random_allocation)
-    joining = RegistrationSettings(prefixes=prefixes, key_lifetime=settings.node_expiry or None)
+    joining = _registration_settings(settings)
     registration = RegistrationService(tailnet, logins, joining, secrets.randbelow)
     sessions = MapSessions(tailnet, window=settings.coalescing_window.total_seconds())
     sweeper = Sweeper(tailnet, inactivity=settings.ephemeral_inactivity)
@@ -114,6 +117,21 @@ async def start_services(
         ownership=OwnershipService(tailnet, joining),
         users=UserService(tailnet),
         keys=PreAuthKeyService(tailnet, secrets.token_bytes),
+    )
+
+
+def _registration_settings(settings: Settings) -> RegistrationSettings:
+    prefixes = Prefixes(v4=settings.prefix_v4, v6=settings.prefix_v6, random=settings.random_allocation)
+    return RegistrationSettings(prefixes=prefixes, key_lifetime=settings.node_expiry or None)
+
+
+def _world(settings: Settings, state: TailnetState, config: MapConfig) -> World:
+    """What is told to clients, before the first policy is in force."""
+    facts = tailnet_facts(
+        state.users.values(), domain=config.domain, associated_domains=settings.associated_domains
+    )
+    return World(
+        snapshot=Snapshot(), policy=PolicyIndex(None, facts), log=ChangeLog(), fragments=Fragments(config)
     )
 
 

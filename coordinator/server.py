@@ -37,6 +37,7 @@ from coordinator.tailcfg.errors import WireError
 from coordinator.tailcfg.keys import machine_key_from_bytes, node_key_from_bytes, parse_node_key, raw_bytes
 from coordinator.tailnet.actors import Actor
 from coordinator.tailnet.errors import CoordinatorError, InvalidError
+from coordinator.telemetry.collector import Collector
 from coordinator.telemetry.logging import configure_logging
 from coordinator.telemetry.metrics import METRICS
 from coordinator.telemetry.tasks import spawn
@@ -162,7 +163,12 @@ class Server:
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(number, _end, stop, _Stop(restart=False))
             loop.add_signal_handler(signal.SIGUSR2, _end, stop, _Stop(restart=True))
-            loop.add_signal_handler(signal.SIGHUP, policy.reload)
+            loop.add_signal_handler(signal.SIGHUP, lambda: spawn("policy reload", policy.reload()))
+            # For a process of its own; within somebody else's the collector is not ours to rein in.
+            collector = Collector()
+            collector.begin()
+            collecting = spawn("garbage collector", collector.run())
+            stack.callback(collecting.cancel)
             log.info("ready", server_url=self._settings.server_url, version=version_document()["version"])
             if quickstart:
                 await self._greet(config_path)

@@ -73,9 +73,8 @@ def _tailnet(document: Any, source: str) -> Tailnet:
         raise CommandError(
             f"{source} is no snapshot: {error!r}; make one with `coordinator policy snapshot`"
         ) from error
-    domains = tuple(sorted({user.login.rpartition("@")[2] for user in users if "@" in user.login}))
     return Tailnet(
-        facts=TailnetFacts(users=users, associated_domains=domains), nodes=nodes, advertised=advertised
+        facts=TailnetFacts(users=users, associated_domains=None), nodes=nodes, advertised=advertised
     )
 
 

@@ -122,7 +122,7 @@ class ControlConnection:
         self._blocked.clear()
         for stream_id in list(self._exchanges):
             self._stream_died(stream_id)
-        log.info(
+        log.debug(
             "control connection ended",
             connection=self._name,
             remote=self.peer.remote,

@@ -12,6 +12,7 @@ import structlog
 
 from coordinator.control.h2_server import Request, ResponseStream
 from coordinator.control.router import answer
+from coordinator.control.turns import Turns
 from coordinator.netmap.builder import full_map, tombstone
 from coordinator.services.map_sessions import MapSessions
 from coordinator.services.nodes import NodeService
@@ -41,6 +42,7 @@ class MapHandler:
         self._tailnet = tailnet
         self._sessions = sessions
         self._nodes = nodes
+        self._turns = Turns()
 
     async def __call__(self, request: Request, stream: ResponseStream) -> None:
         """Answer one MapRequest."""
@@ -58,11 +60,19 @@ class MapHandler:
             record = await self._take_facts(record, document)
         if document.stream:
             await stream.send_head(200, _HEAD)
+            await self._turns.take()
+            current = self._known(request, document)
+            if current is None:
+                # Deleted while it waited: a new poll is told so.
+                stream.reset()
+                return
+            record = current
             stream.detach()
             self._sessions.open(record, stream, pinning=pinning, keepalives=document.keep_alive)
         elif document.omit_peers:
             await answer(stream, 200, b"", "application/json")
         else:
+            await self._turns.take()
             now = self._tailnet.clock()
             frames, _ = full_map(self._tailnet.world, record, pinning=pinning, now=now)
             await answer(stream, 200, frame(frames), "application/json")

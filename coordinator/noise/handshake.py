@@ -60,10 +60,14 @@ def respond(private_key: bytes, initiation: Initiation) -> Handshake:
     except (InvalidTag, NoiseInvalidMessage, NoiseHandshakeError, ValueError) as error:
         raise RemoteProtocolError("the handshake does not verify") from error
     protocol = connection.noise_protocol
-    return Handshake(
+    finished = Handshake(
         version=initiation.version,
         machine_key=machine_key,
         response=pack_response(payload),
         receive_key=bytes(protocol.cipher_state_decrypt.k),
         send_key=bytes(protocol.cipher_state_encrypt.k),
     )
+    # The library's objects refer to each other, and would wait for the cycle collector, secrets included.
+    for part in (connection, protocol):
+        vars(part).clear()
+    return finished

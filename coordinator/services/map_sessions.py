@@ -11,6 +11,7 @@ import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from time import perf_counter
 from typing import Protocol
 
@@ -35,6 +36,9 @@ KEEPALIVE_JITTER = 8
 """A client gives up after 120 s of silence; the jitter keeps thousands of streams from ticking together."""
 OFFLINE_GRACE = 10.0
 """Seconds a node stays online after its stream ended: reconnects within it are not worth telling anyone."""
+RESTART_GRACE = 60.0
+"""Seconds after a start until a node that was online before counts as gone: most are back within two, a
+client that found the port closed several times within 30."""
 SLICE_SECONDS = 0.005
 """How long one turn of the fan-out may hold the event loop."""
 
@@ -77,10 +81,12 @@ class MapSessions:
         *,
         window: float = 0.025,
         offline_grace: float = OFFLINE_GRACE,
+        restart_grace: float = RESTART_GRACE,
     ) -> None:
         self._tailnet = tailnet
         self._window = window
         self._offline_grace = offline_grace
+        self._restart_grace = restart_grace
         self._sessions: dict[int, Session] = {}
         self._connected = 0
         self._dirty = 0
@@ -97,7 +103,13 @@ class MapSessions:
         return len(self._sessions)
 
     def start(self) -> None:
-        """Start the keepalive wheel."""
+        """Start the keepalive wheel, and wait for those who were here before a restart."""
+        loop, started = asyncio.get_running_loop(), self._tailnet.clock()
+        for record in self._tailnet.snapshot.records.values():
+            if record.node.online:
+                self._leaving[record.node.id] = loop.call_later(
+                    self._restart_grace, self._offline, record.node.id, started
+                )
         self._task = spawn("keepalive wheel", self._turn_wheel())
 
     async def close(self) -> None:
@@ -283,6 +295,6 @@ class MapSessions:
             self._offline_grace, self._offline, node_id
         )
 
-    def _offline(self, node_id: NodeID) -> None:
+    def _offline(self, node_id: NodeID, last_seen: datetime | None = None) -> None:
         self._leaving.pop(node_id, None)
-        self._tailnet.update_volatile(node_id, online=False, last_seen=self._tailnet.clock())
+        self._tailnet.update_volatile(node_id, online=False, last_seen=last_seen or self._tailnet.clock())

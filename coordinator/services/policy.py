@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import structlog
 
-from acl import Policy, PolicyError, Problem, check_policy, parse_policy
+from acl import Policy, PolicyDraft, PolicyError, Problem, parse_policy
 from coordinator.netmap.derp import with_policy_relays
 from coordinator.services.tailnet import Tailnet
 from coordinator.tailnet.actors import Actor
 from coordinator.tailnet.directory import Directory
 from coordinator.tailnet.errors import InvalidError, NotFoundError
-from coordinator.tailnet.facts import node_fact, tailnet_facts
 from coordinator.tailnet.state import StoredPolicy
 from coordinator.telemetry.tasks import spawn
 
@@ -43,7 +43,6 @@ class PolicyService:
         database_mode: Whether `set` works.
         stored: The version in force, in database mode.
         versions: Reads so many newest versions, newest first.
-        associated_domains: E-mail domains the tailnet owns.
         on_change: Called after another policy came into force while the server runs.
     """
 
@@ -55,7 +54,6 @@ class PolicyService:
         database_mode: bool,
         stored: StoredPolicy | None,
         versions: Callable[[int], Awaitable[list[StoredPolicy]]],
-        associated_domains: tuple[str, ...] = (),
         on_change: Callable[[], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
         self._tailnet = tailnet
@@ -63,10 +61,10 @@ class PolicyService:
         self._database_mode = database_mode
         self._stored = stored
         self._versions = versions
-        self._associated_domains = associated_domains
         self._text = stored.text if stored else ""
         self._updated_at = stored.created_at if stored else None
         self._on_change = on_change
+        self._replacing = asyncio.Lock()
         self._follow_up: asyncio.Task[None] | None = None
         self._seen: _Identity = None
         self._task: asyncio.Task[None] | None = None
@@ -80,13 +78,13 @@ class PolicyService:
         """
         if self._database_mode:
             if self._stored is not None:
-                self._tailnet.replace_policy(self._checked(self._stored.text))
+                self._tailnet.adopt_policy(self._compile(self._stored.text, self._blank()))
             return
         if self._path is None:
             return
         self._seen = self._identity()
         text = self._read()
-        self._tailnet.replace_policy(self._checked(text))
+        self._tailnet.adopt_policy(self._compile(text, self._blank()))
         self._took_over(text)
 
     def start(self) -> None:
@@ -107,9 +105,9 @@ class PolicyService:
             raise NotFoundError("no policy is set: everything is allowed")
         return self._text, self._updated_at
 
-    def check(self, text: str) -> None:
+    async def check(self, text: str) -> None:
         """Check a policy against this tailnet; raises PolicyError with every problem."""
-        self._checked(text)
+        await self._draft(text)
 
     async def history(self, limit: int = 50) -> list[StoredPolicy]:
         """The newest versions, newest first; only database mode has any."""
@@ -139,7 +137,11 @@ class PolicyService:
                 "the policy comes from the file named by `policy.path`: edit that file, "
                 "or set `policy.mode: database`"
             )
-        policy = self._checked(text)
+        async with self._replacing:
+            return await self._set(text, actor, note)
+
+    async def _set(self, text: str, actor: Actor, note: str) -> StoredPolicy:
+        draft = await self._draft(text)
 
         def command(directory: Directory) -> StoredPolicy:
             now = self._tailnet.clock()
@@ -151,20 +153,24 @@ class PolicyService:
             return stored
 
         stored = await self._tailnet.execute(command)
-        self._put_in_force(policy)
+        self._put_in_force(draft)
         self._stored = stored
         self._text, self._updated_at = text, stored.created_at
         return stored
 
-    def reload(self) -> bool:
+    async def reload(self) -> bool:
         """Read the file again (SIGHUP, or it changed); True when a new policy is in force."""
         if self._path is None or self._database_mode:
             return False
+        async with self._replacing:
+            return await self._reload()
+
+    async def _reload(self) -> bool:
         try:
             text = self._read()
             if text == self._text:
                 return False
-            policy = self._checked(text)
+            draft = await self._draft(text)
         except PolicyError as error:
             log.error(
                 "policy refused, the former one stays in force",
@@ -175,13 +181,13 @@ class PolicyService:
         except InvalidError as error:
             log.error("policy not readable, the former one stays in force", error=error.message)
             return False
-        self._put_in_force(policy)
+        self._put_in_force(draft)
         self._took_over(text)
         log.info("policy loaded", path=str(self._path))
         return True
 
-    def _put_in_force(self, policy: Policy) -> None:
-        self._tailnet.replace_policy(policy)
+    def _put_in_force(self, draft: PolicyDraft) -> None:
+        self._tailnet.adopt_policy(draft)
         if self._on_change is not None:
             self._follow_up = spawn("policy follow-up", self._on_change())
 
@@ -191,7 +197,7 @@ class PolicyService:
             identity = self._identity()
             if identity is not None and identity != self._seen:
                 self._seen = identity
-                self.reload()
+                await self.reload()
 
     def _identity(self) -> _Identity:
         assert self._path is not None
@@ -219,18 +225,20 @@ class PolicyService:
         except InvalidError as error:
             raise PolicyError([Problem(code="bad-relays", message=error.message)]) from error
 
-    def _checked(self, text: str) -> Policy:
+    def _blank(self) -> PolicyDraft:
+        """The users and nodes of now, to compile a policy for."""
+        return self._tailnet.world.policy.draft(None)
+
+    async def _draft(self, text: str) -> PolicyDraft:
+        """Read, check and compile in another thread: a large policy would hold every client up."""
+        return await asyncio.to_thread(self._compile, text, self._blank())
+
+    def _compile(self, text: str, blank: PolicyDraft) -> PolicyDraft:
         policy = parse_policy(text)
         self._check_relays(policy)
-        snapshot = self._tailnet.snapshot
-        facts = tailnet_facts(
-            snapshot.users.values(),
-            domain=self._tailnet.world.config.domain,
-            associated_domains=self._associated_domains,
-        )
-        nodes = [node_fact(record.node, record.index) for record in snapshot.records.values()]
-        problems = check_policy(policy, facts, nodes)
-        errors = tuple(problem for problem in problems if problem.severity == "error")
+        draft = replace(blank, policy=policy)
+        draft.compile()
+        errors = [problem for problem in draft.problems if problem.severity == "error"]
         if errors:
             raise PolicyError(errors)
-        return policy
+        return draft

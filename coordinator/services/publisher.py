@@ -5,12 +5,12 @@ Everything here runs between awaits: readers see the state before or the state a
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from heapq import heappop, heappush
 from typing import TypeVar
 
-from acl import PeerView, Policy
+from acl import PeerView, Policy, PolicyDraft
 from coordinator.netmap.derp import with_policy_relays
 from coordinator.netmap.user_profiles import user_profile
 from coordinator.netmap.world import World
@@ -28,9 +28,11 @@ V = TypeVar("V")
 class Publisher:
     """Owner of the `World`; the only code that replaces its snapshot."""
 
-    def __init__(self, world: World, *, associated_domains: Iterable[str], auto_updates: bool) -> None:
+    def __init__(
+        self, world: World, *, associated_domains: tuple[str, ...] | None, auto_updates: bool
+    ) -> None:
         self.world = world
-        self._associated_domains = tuple(associated_domains)
+        self._associated_domains = associated_domains
         self._auto_updates = auto_updates
         self.configured = world.config
         self._free: list[int] = []
@@ -78,10 +80,17 @@ class Publisher:
 
     def replace_policy(self, policy: Policy | None) -> int:
         """Put another policy in force; returns whom it concerns."""
+        return self._take_policy(policy, lambda: self.world.policy.replace_policy(policy))
+
+    def adopt_policy(self, draft: PolicyDraft) -> int:
+        """Put a compiled policy in force; returns whom it concerns."""
+        return self._take_policy(draft.policy, lambda: self.world.policy.adopt(draft))
+
+    def _take_policy(self, policy: Policy | None, replace_it: Callable[[], int]) -> int:
         world, old = self.world, self.world.snapshot
         seq = old.seq + 1
         before = {index: world.default_view(record) for index, record in old.records.items()}
-        affected = world.policy.replace_policy(policy) | self._relays_changed(policy, seq)
+        affected = replace_it() | self._relays_changed(policy, seq)
         world.structure_seq = world.special_seq = seq
         world.fragments.policy_changed()
         changed = self._differing(before)
@@ -107,7 +116,8 @@ class Publisher:
         """The nodes that everyone sees differently than before."""
         world, changed = self.world, 0
         for index, record in world.snapshot.records.items():
-            if world.default_view(record) != before[index]:
+            view = world.default_view(record)
+            if view is not before[index] and view != before[index]:
                 changed |= 1 << index
         return changed
 

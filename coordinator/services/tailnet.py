@@ -8,13 +8,13 @@ change the snapshot at once and are written in batches.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
 import structlog
 
-from acl import Policy, PolicyError
+from acl import Policy, PolicyDraft, PolicyError
 from coordinator.netmap.config import MapConfig
 from coordinator.netmap.world import World
 from coordinator.services.publisher import Publisher
@@ -33,6 +33,8 @@ MAX_BATCH = 256
 """Commands that share one commit; more would make the first wait for the last without saving much."""
 MAX_WAITING = 20_000
 """Commands in the queue; beyond that callers are told to come again, which clients do by themselves."""
+SLICE_SECONDS = 0.005
+"""How long commands of one batch may hold the event loop."""
 VOLATILE_INTERVAL = 5.0
 """Seconds between writes of volatile facts: what a crash loses at most, and clients restore by themselves."""
 
@@ -63,7 +65,7 @@ class Tailnet:
         world: World,
         clock: Clock,
         *,
-        associated_domains: Iterable[str] = (),
+        associated_domains: tuple[str, ...] | None = None,
         auto_updates: bool = False,
     ) -> None:
         self.world = world
@@ -175,6 +177,10 @@ class Tailnet:
         """Put a policy in force; it must have been checked."""
         self._announce(self._publisher.replace_policy(policy))
 
+    def adopt_policy(self, draft: PolicyDraft) -> None:
+        """Put a compiled policy in force; it must have been checked."""
+        self._announce(self._publisher.adopt_policy(draft))
+
     # inner
 
     async def _write_forever(self) -> None:
@@ -191,9 +197,20 @@ class Tailnet:
     async def _write(self, batch: list[_Waiting]) -> None:
         directory = self._directory
         answers: list[tuple[_Waiting, Any]] = []
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         for waiting in batch:
             if waiting.future.cancelled():
                 continue
+            if loop.time() - began > SLICE_SECONDS:
+                # Only this task touches the directory; readers have the snapshot.
+                try:
+                    await asyncio.sleep(0)
+                except asyncio.CancelledError:
+                    directory.rollback(0)
+                    directory.settle()
+                    raise
+                began = loop.time()
             mark = directory.mark()
             try:
                 answers.append((waiting, waiting.command(directory)))

@@ -128,6 +128,12 @@ _KEYS = (
     ),
     Key("log.format", "choice", "text", "text or json.", choices=("text", "json")),
     Key("policy.mode", "choice", "file", "Where the policy lives.", choices=("file", "database", "db")),
+    Key(
+        "policy.associated_domains",
+        "domains",
+        (),
+        "E-mail domains `user:*@domain` and `localpart:*@domain` may name; empty: any.",
+    ),
     Key("policy.path", "path", "", "The HuJSON policy in file mode; empty allows everything."),
     Key("dns.magic_dns", "bool", True, "Resolve node names."),
     Key("dns.base_domain", "domain", "", "Suffix of node names; required with magic_dns."),

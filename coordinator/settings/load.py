@@ -231,6 +231,7 @@ def _build(values: Mapping[str, Any]) -> Settings:
         log_format=values["log.format"],
         policy_in_database=values["policy.mode"] in ("database", "db"),
         policy_path=values["policy.path"],
+        associated_domains=tuple(values["policy.associated_domains"]) or None,
         dns=_build_dns(_section(values, "dns.")),
         unix_socket=values["unix_socket"],
         unix_socket_permission=values["unix_socket_permission"],

@@ -86,6 +86,8 @@ class Settings:
     log_format: str
     policy_in_database: bool
     policy_path: Path | None
+    associated_domains: tuple[str, ...] | None
+    """None: any."""
     dns: DNS
     unix_socket: Path
     unix_socket_permission: int

@@ -76,6 +76,7 @@ def volatile_row(node: Node) -> dict[str, Any]:
         "home_derp": _client_number(node.home_derp),
         "cap_version": _client_number(node.cap_version),
         "last_seen": node.last_seen,
+        "online": node.online,
     }
 
 
@@ -105,7 +106,7 @@ def node_row(node: Node) -> dict[str, Any]:
 
 
 def node_from(row: Row[Any]) -> Node:
-    """A node from its row; offline, as nobody is connected yet."""
+    """A node from its row; `online` is what it was when the server ended."""
     columns = dict(row._mapping)
     for name in ("tags", "approved_routes", "endpoints"):
         columns[name] = tuple(json.loads(columns[name]))

@@ -21,6 +21,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    false,
 )
 from sqlalchemy.engine import Dialect
 
@@ -128,6 +129,7 @@ nodes = Table(
     Column("home_derp", BigInteger, nullable=False),
     Column("cap_version", BigInteger, nullable=False),
     Column("last_seen", Moment),
+    Column("online", Boolean, nullable=False, server_default=false()),
 )
 
 policies = Table(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from acl import NodeFact, TailnetFacts, UserFact
 from coordinator.tailcfg.hostinfo import Hostinfo, routable_ips
@@ -65,12 +65,16 @@ def posture_attributes(hostinfo: Hostinfo) -> dict[str, AttributeValue]:
 
 
 def tailnet_facts(
-    users: Iterable[User], *, domain: str, associated_domains: Sequence[str] = (), auto_updates: bool = False
+    users: Iterable[User],
+    *,
+    domain: str,
+    associated_domains: tuple[str, ...] | None = None,
+    auto_updates: bool = False,
 ) -> TailnetFacts:
     """The users and settings side of the facts."""
     return TailnetFacts(
         domain=domain,
-        associated_domains=tuple(associated_domains),
+        associated_domains=associated_domains,
         users=[
             UserFact(
                 id=user.id,

@@ -64,6 +64,21 @@ def test_clients_are_back_after_kill_9(
     pair[0].ping(pair[1].ipv4)
 
 
+def test_a_restart_shows_nobody_offline(server: Server, pair: tuple[StockClient, StockClient]) -> None:
+    for client, other in (pair, pair[::-1]):
+        client.wait_online(other.name)
+    # Presence is written every five seconds; a node that came a moment before a crash may be missed.
+    time.sleep(6)
+    seen: list[bool] = []
+    server.kill9()
+    server.start()
+    until = time.monotonic() + 4
+    while time.monotonic() < until:
+        seen += [client.peers()[other.name]["Online"] for client, other in (pair, pair[::-1])]
+        time.sleep(0.05)
+    assert all(seen)
+
+
 def test_the_tunnel_works_while_the_server_is_away(
     server: Server, pair: tuple[StockClient, StockClient]
 ) -> None:

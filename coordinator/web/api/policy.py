@@ -40,7 +40,7 @@ class PolicyRoutes:
 
     async def _check(self, request: web.Request) -> web.Response:
         body = await Body.read(request)
-        self._policy.check(body.text("policy"))
+        await self._policy.check(body.text("policy"))
         return web.json_response({})
 
     async def _history(self, request: web.Request) -> web.Response:

@@ -230,3 +230,34 @@ async def test_keepalives_end_in_a_new_line_and_tell_the_time(
         while len(beats()) < 2:
             await asyncio.sleep(0.05)
     assert all(set(beat) == {"KeepAlive", "ControlTime"} for beat in beats())
+
+
+async def test_a_restart_tells_nobody_that_everybody_left() -> None:
+    users = {user.id: user for user in (make_user(1),)}
+    nodes = {node.id: node for node in (make_node(number, online=number < 3) for number in (1, 2, 3))}
+    tailnet, _, clock = make_tailnet(TailnetState(users=users, nodes=nodes, counters={"nodes": 3}))
+    sessions = MapSessions(tailnet, window=0.01, restart_grace=0.2)
+    tailnet.start()
+    sessions.start()
+    bench = Bench(tailnet, sessions, NodeService(tailnet), clock)
+    stream = bench.open(1)
+    shown = {peer["ID"]: peer["Online"] for peer in stream.documents[0]["Peers"]}
+    assert shown == {2: True, 3: False}, "as before the restart"
+    bench.open(3)
+    await asyncio.sleep(0.3)
+    told = [patch for each in stream.documents[1:] for patch in each["PeersChangedPatch"]]
+    assert [(patch["NodeID"], patch["Online"]) for patch in told] == [(3, True), (2, False)]
+    await sessions.close()
+    await tailnet.close()
+
+
+async def test_who_is_connected_when_the_server_ends_is_stored_as_online() -> None:
+    state = TailnetState(users={make_user(1).id: make_user(1)}, nodes={make_node(1).id: make_node(1)})
+    tailnet, store, clock = make_tailnet(state)
+    sessions = MapSessions(tailnet)
+    tailnet.start()
+    sessions.start()
+    Bench(tailnet, sessions, NodeService(tailnet), clock).open(1)
+    await sessions.close()
+    await tailnet.close()
+    assert [node.online for node in store.saved] == [True]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from acl import PolicyError
 from coordinator.services.nodes import NodeService
 from coordinator.services.policy import PolicyService
 from coordinator.tailnet.actors import Actor
+from coordinator.tailnet.directory import Directory
 from coordinator.tailnet.errors import InvalidError, NotFoundError
 from coordinator.tailnet.state import StoredPolicy, TailnetState
 from tests.support.builders import make_node, make_user
@@ -94,7 +96,7 @@ async def test_the_policys_own_tests_are_run() -> None:
     service = PolicyService(tailnet, path=None, database_mode=True, stored=None, versions=no_versions)
     failing = '{"acls": [], "tests": [{"src": "100.64.0.1", "accept": ["100.64.0.2:22"]}]}'
     with pytest.raises(PolicyError, match="test"):
-        service.check(failing)
+        await service.check(failing)
 
 
 async def test_file_mode_cannot_be_set(tmp_path: Path) -> None:
@@ -110,8 +112,8 @@ async def test_relays_are_checked_with_those_the_server_has() -> None:
     tailnet, _, _ = make_tailnet(two_nodes())
     service = PolicyService(tailnet, path=None, database_mode=True, stored=None, versions=no_versions)
     with pytest.raises(PolicyError, match="leaves no region"):
-        service.check('{"derpMap": {"OmitDefaultRegions": true}}')
-    service.check('{"derpMap": {"Regions": {"901": {"Nodes": [{"HostName": "relay.example.com"}]}}}}')
+        await service.check('{"derpMap": {"OmitDefaultRegions": true}}')
+    await service.check('{"derpMap": {"Regions": {"901": {"Nodes": [{"HostName": "relay.example.com"}]}}}}')
 
 
 async def test_what_a_new_policy_approves_is_approved_at_once(tmp_path: Path) -> None:
@@ -133,4 +135,34 @@ async def test_what_a_new_policy_approves_is_approved_at_once(tmp_path: Path) ->
             await asyncio.sleep(0.01)
     assert tailnet.snapshot.nodes()[0].approved_routes == ("10.0.0.0/24",)
     await service.close()
+    await tailnet.close()
+
+
+async def test_rules_may_name_a_domain_before_its_first_user_unless_domains_are_configured() -> None:
+    text = '{"acls": [{"action": "accept", "src": ["user:*@example.com"], "dst": ["*:*"]}]}'
+    tailnet, _, _ = make_tailnet(two_nodes())
+    service = PolicyService(tailnet, path=None, database_mode=True, stored=None, versions=no_versions)
+    await service.check(text)
+    facts = replace(tailnet.world.policy.facts, associated_domains=("example.org",))
+    tailnet.world.policy.replace_facts(facts)
+    with pytest.raises(PolicyError, match="not associated"):
+        await service.check(text)
+
+
+async def test_nodes_that_come_and_go_while_a_policy_is_compiled_are_not_lost() -> None:
+    tailnet, _, _ = make_tailnet(two_nodes(), policy=NONE)
+    tailnet.start()
+    service = PolicyService(tailnet, path=None, database_mode=True, stored=None, versions=no_versions)
+    setting = asyncio.create_task(service.set(ALL, actor=ACTOR))
+    await asyncio.sleep(0)
+
+    def meanwhile(directory: Directory) -> None:
+        directory.put_node(make_node(3))
+        directory.delete_node(make_node(2).id)
+
+    await tailnet.execute(meanwhile)
+    await setting
+    world = tailnet.world
+    assert {record.node.id for record in world.snapshot.records.values()} == {1, 3}
+    assert world.policy.peers(1) == 1 << world.snapshot.index_of[make_node(3).id]
     await tailnet.close()
