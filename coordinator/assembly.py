@@ -16,6 +16,7 @@ from coordinator.services.attributes import AttributeService
 from coordinator.services.login import PendingLogins
 from coordinator.services.map_sessions import MapSessions
 from coordinator.services.nodes import NodeService
+from coordinator.services.ownership import OwnershipService
 from coordinator.services.policy import PolicyService
 from coordinator.services.preauth_keys import PreAuthKeyService
 from coordinator.services.registration import RegistrationService, RegistrationSettings
@@ -47,6 +48,7 @@ class Services:
     attributes: AttributeService
     registration: RegistrationService
     nodes: NodeService
+    ownership: OwnershipService
     users: UserService
     keys: PreAuthKeyService
 
@@ -95,7 +97,8 @@ async def start_services(
     )
     policy.load()
     logins = PendingLogins(settings.server_url, utc_now, secrets.token_hex)
-    registration = RegistrationService(tailnet, logins, _registration_settings(settings), secrets.randbelow)
+    joining = _registration_settings(settings)
+    registration = RegistrationService(tailnet, logins, joining, secrets.randbelow)
     sessions = MapSessions(tailnet, window=settings.coalescing_window.total_seconds())
     sweeper = Sweeper(tailnet, inactivity=settings.ephemeral_inactivity)
     for part in (tailnet, policy, sessions, sweeper):
@@ -111,6 +114,7 @@ async def start_services(
         attributes=AttributeService(tailnet),
         registration=registration,
         nodes=nodes,
+        ownership=OwnershipService(tailnet, joining),
         users=UserService(tailnet),
         keys=PreAuthKeyService(tailnet, secrets.token_bytes),
     )

@@ -48,6 +48,7 @@ from coordinator.web.api.attributes import AttributeRoutes
 from coordinator.web.api.audit import AuditRoutes
 from coordinator.web.api.auth import AuthRoutes
 from coordinator.web.api.nodes import NodeRoutes
+from coordinator.web.api.ownership import OwnershipRoutes
 from coordinator.web.api.policy import PolicyRoutes
 from coordinator.web.api.preauth_keys import PreAuthKeyRoutes
 from coordinator.web.api.users import UserRoutes
@@ -216,6 +217,7 @@ class Server:
             UserRoutes(services.users, SOCKET_ACTOR),
             PreAuthKeyRoutes(services.keys, services.users, SOCKET_ACTOR),
             NodeRoutes(services.nodes, services.users, services.registration, SOCKET_ACTOR),
+            OwnershipRoutes(services.ownership, services.nodes, services.users, SOCKET_ACTOR),
             PolicyRoutes(services.policy, SOCKET_ACTOR),
             AttributeRoutes(services.attributes, services.nodes, SOCKET_ACTOR),
             AuthRoutes(services.registration, services.logins, services.checks, SOCKET_ACTOR),

@@ -41,6 +41,7 @@ _VERBS = {
         "t": "tag",
         "lsr": "list-routes",
         "routes": "list-routes",
+        "mv": "move",
     },
     "preauthkeys": {
         "c": "create",

@@ -7,13 +7,16 @@ from typing import Annotated, Any
 
 import typer
 
-from coordinator.cli import output
+from coordinator.cli import node_owners, output
 from coordinator.cli.client import call, find_user, segment
+from coordinator.cli.node_owners import NodeID
 from coordinator.cli.preauthkeys import split
 
 app = typer.Typer(no_args_is_help=True, help="Machines of the tailnet.")
 
-NodeID = Annotated[int, typer.Option("-i", "--identifier", help="Id of the node.")]
+app.command("move")(node_owners.move)
+app.command("untag")(node_owners.untag)
+app.command("set-ip")(node_owners.set_ip)
 
 
 @app.command("list")
@@ -114,6 +117,22 @@ def expire(
     node = call("POST", f"/api/v1/node/{identifier}/expire", body)["node"]
     when = output.moment(node["expiry"]) if node["expiry"] else "never"
     output.emit(node, f"Key of node {node['givenName']} expires: {when}")
+
+
+@app.command("disable-expiry")
+def disable_expiry(identifier: NodeID) -> None:
+    """Let a node's key live for ever (as `expire --disable`)."""
+    expire(identifier, expiry=None, disable=True)
+
+
+@app.command("extend")
+def extend(
+    identifier: NodeID,
+    by: Annotated[str, typer.Option("--for", help="Such as 12h, 30d, 1y.")],
+) -> None:
+    """Let a node's key live longer; an expired node is back at once."""
+    node = call("POST", f"/api/v1/node/{identifier}/extend", {"for": by})["node"]
+    output.emit(node, f"Key of node {node['givenName']} expires: {output.moment(node['expiry'])}")
 
 
 @app.command("tag")

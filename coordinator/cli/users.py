@@ -13,6 +13,7 @@ app = typer.Typer(no_args_is_help=True, help="Users who own nodes.")
 
 Identifier = Annotated[str | None, typer.Option("-i", "--identifier", help="Id of the user.")]
 Name = Annotated[str | None, typer.Option("-n", "--name", help="Name of the user.")]
+Someone = Annotated[str | None, typer.Argument(metavar="NAME", help="Name or e-mail of the user.")]
 
 
 @app.command("create")
@@ -42,10 +43,19 @@ def list_users(
     }
     users = call("GET", "/api/v1/user", query=query)["users"]
     rows = [
-        [user["id"], user["displayName"], user["name"], user["email"], output.moment(user["createdAt"])]
+        [
+            user["id"],
+            user["displayName"],
+            user["name"],
+            user["email"],
+            output.moment(user["createdAt"]),
+            user["role"],
+            output.Alert("suspended") if user["suspended"] else "active",
+        ]
         for user in users
     ]
-    output.emit(users, output.table(["ID", "Name", "Username", "Email", "Created"], rows))
+    headers = ["ID", "Name", "Username", "Email", "Created", "Role", "State"]
+    output.emit(users, output.table(headers, rows))
 
 
 @app.command("rename")
@@ -65,18 +75,59 @@ def rename(
     output.emit(renamed, f"User {user['name']} is called {renamed['name']} now.")
 
 
+@app.command("set-role")
+def set_role(
+    words: Annotated[list[str], typer.Argument(metavar="[NAME] ROLE", help="`users roles` lists the roles.")],
+    identifier: Identifier = None,
+    name: Name = None,
+) -> None:
+    """Give a user another role."""
+    if len(words) > 2 or (len(words) == 2 and (identifier or name)):
+        output.fail("write `users set-role NAME ROLE`")
+    chosen = words[0] if len(words) == 2 else name
+    user = _chosen(identifier, chosen)
+    changed = call("POST", f"/api/v1/user/{user['id']}/role", {"role": words[-1]})["user"]
+    output.emit(changed, f"User {changed['name']} is {changed['role']} now.")
+
+
+@app.command("roles")
+def roles() -> None:
+    """List the roles and what each may do."""
+    listed = call("GET", "/api/v1/role")["roles"]
+    rows = [[each["role"], ", ".join(each["rights"]) or "-"] for each in listed]
+    output.emit(listed, output.table(["Role", "Rights"], rows))
+
+
+@app.command("suspend")
+def suspend(user: Someone = None, identifier: Identifier = None, name: Name = None) -> None:
+    """Shut a user out: their nodes expire now, nothing of theirs joins until `restore`."""
+    chosen = _chosen(identifier, name if name is not None else user)
+    changed = call("POST", f"/api/v1/user/{chosen['id']}/suspend")["user"]
+    output.emit(changed, f"User {changed['name']} is suspended; their nodes have expired.")
+
+
+@app.command("restore")
+def restore(user: Someone = None, identifier: Identifier = None, name: Name = None) -> None:
+    """End a suspension; each node comes back by a login or a key."""
+    chosen = _chosen(identifier, name if name is not None else user)
+    changed = call("POST", f"/api/v1/user/{chosen['id']}/restore")["user"]
+    output.emit(changed, f"User {changed['name']} is active; their nodes have to log in again.")
+
+
 @app.command("destroy")
 def destroy(
     positional: Annotated[str | None, typer.Argument(hidden=True)] = None,
     identifier: Identifier = None,
     name: Name = None,
+    with_nodes: Annotated[bool, typer.Option("--with-nodes", help="Delete their nodes, too.")] = False,
 ) -> None:
-    """Delete a user who owns no nodes."""
+    """Delete a user and their pre-auth keys; refused while they own nodes, unless --with-nodes."""
     user = _chosen(identifier, name if name is not None else positional)
-    if not output.confirm(f"Delete user {user['name']} (id {user['id']}) and their pre-auth keys?"):
+    what = "their nodes and pre-auth keys" if with_nodes else "their pre-auth keys"
+    if not output.confirm(f"Delete user {user['name']} (id {user['id']}) and {what}?"):
         output.emit({"Result": "User not destroyed"}, "User not destroyed")
         return
-    call("DELETE", f"/api/v1/user/{user['id']}")
+    call("DELETE", f"/api/v1/user/{user['id']}", query={"withNodes": "true"} if with_nodes else None)
     output.emit({"Result": "User destroyed"}, "User destroyed")
 
 

@@ -26,6 +26,7 @@ from coordinator.tailcfg.keys import is_zero, parse_disco_key, parse_node_key
 from coordinator.tailcfg.map_request import MAX_VERSION, MapRequest, usable_endpoints
 from coordinator.tailnet.errors import CoordinatorError, NotFoundError
 from coordinator.tailnet.snapshot import NodeRecord
+from coordinator.telemetry.metrics import METRICS
 
 log = structlog.get_logger(__name__)
 
@@ -60,7 +61,7 @@ class MapHandler:
             record = await self._take_facts(record, document)
         if document.stream:
             await stream.send_head(200, _HEAD)
-            await self._turns.take()
+            await self._turn()
             current = self._known(request, document)
             if current is None:
                 # Deleted while it waited: a new poll is told so.
@@ -72,10 +73,17 @@ class MapHandler:
         elif document.omit_peers:
             await answer(stream, 200, b"", "application/json")
         else:
-            await self._turns.take()
+            await self._turn()
             now = self._tailnet.clock()
             frames, _ = full_map(self._tailnet.world, record, pinning=pinning, now=now)
             await answer(stream, 200, frame(frames), "application/json")
+
+    async def _turn(self) -> None:
+        METRICS.waiting_maps.inc()
+        try:
+            await self._turns.take()
+        finally:
+            METRICS.waiting_maps.dec()
 
     def _known(self, request: Request, document: MapRequest) -> NodeRecord | None:
         record = self._tailnet.snapshot.record_by_key(parse_node_key(document.node_key))

@@ -223,6 +223,9 @@ def _shared_parts(world: World, difference: _Difference) -> list[bytes]:
     parts = _peer_parts(world, difference.peers)
     if difference.profiles:
         parts.append(b'"UserProfiles":' + fragments.profiles(world.snapshot, difference.profiles))
+        # Clients from 1.100 on show users they learn of by such a message as bare numbers, unless something
+        # in it makes them build their whole netmap anew; an unchanged Domain does, and changes nothing else.
+        parts.append(b'"Domain":' + encode(world.config.domain))
     if difference.ssh is not None:
         parts.append(b'"SSHPolicy":' + fragments.ssh(difference.ssh))
     if difference.relays is not None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from coordinator.tailcfg.codec import encode
 from coordinator.tailnet.snapshot import Snapshot
-from coordinator.tailnet.users import TAGGED_DEVICES_LOGIN, TAGGED_DEVICES_USER_ID, UserID
+from coordinator.tailnet.users import TAGGED_DEVICES_LOGIN, TAGGED_DEVICES_USER_ID, User, UserID
 
 
 def profile(snapshot: Snapshot, user_id: UserID) -> dict[str, object]:
@@ -16,6 +16,11 @@ def profile(snapshot: Snapshot, user_id: UserID) -> dict[str, object]:
     user = snapshot.users.get(user_id)
     if user is None:
         return {"ID": user_id, "LoginName": f"user-{user_id}", "DisplayName": f"user-{user_id}"}
+    return user_profile(user)
+
+
+def user_profile(user: User) -> dict[str, object]:
+    """The UserProfile of a user that is there."""
     document: dict[str, object] = {
         "ID": user.id,
         "LoginName": user.login,

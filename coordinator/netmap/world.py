@@ -19,9 +19,9 @@ class World:
     """The newest snapshot with what derives from it.
 
     `structure_seq` is the last `seq` at which anything but volatile facts of nodes changed: who sees whom,
-    filters, users, the policy. `special_seq` is the last at which routes or the policy changed, so that views
-    which differ by viewer may differ from what was told. `config_seq` is the last at which relays or DNS
-    changed.
+    filters, users, the policy. `special_seq` is the last at which routes, the policy, or what it knows of a
+    node changed, so that views which differ by viewer may differ from what was told. `config_seq` is the last
+    at which relays or DNS changed.
     """
 
     snapshot: Snapshot

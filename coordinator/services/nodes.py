@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from ipaddress import ip_network
 
 from coordinator.services.node_changes import moment, node_summary, record_hostinfo_change
+from coordinator.services.ownership import require_single
 from coordinator.services.tags import validated_tags
 from coordinator.services.tailnet import Tailnet
 from coordinator.tailcfg.hostinfo import hostname, routable_ips
@@ -18,7 +19,7 @@ from coordinator.tailnet.facts import node_fact
 from coordinator.tailnet.names import label_from_hostname, unique_label, validate_given_name
 from coordinator.tailnet.nodes import Node, NodeID
 from coordinator.tailnet.preauth_keys import PreAuthKey
-from coordinator.tailnet.users import User
+from coordinator.tailnet.users import User, require_active
 
 EXIT_ROUTES = ("0.0.0.0/0", "::/0")
 
@@ -116,16 +117,45 @@ class NodeService:
         def command(directory: Directory) -> None:
             node = directory.node(NodeID(node_id))
             now = self._tailnet.clock()
-            expiry = None if disable else max(at, now) if at else now
-            if expiry == node.expiry:
-                return
-            directory.put_node(replace(node, expiry=expiry))
-            before, after = {"expiry": moment(node.expiry)}, {"expiry": moment(expiry)}
-            target, name = f"node:{node_id}", node.given_name
-            directory.audit(now, actor, "node.expire", target, after, before=before, name=name)
+            self._put_expiry(directory, node, None if disable else max(at, now) if at else now, actor)
 
         await self._tailnet.execute(command)
         return self.get(node_id)
+
+    async def extend(self, node_id: int, by: timedelta, *, actor: Actor) -> NodeView:
+        """Let a node's key live longer: from its expiry on, or from now where that has passed.
+
+        Raises:
+            InvalidError: the key never expires, or the new expiry is out of range.
+            ForbiddenError: the node's user is suspended.
+        """
+        if by <= timedelta():
+            raise InvalidError("a key is extended by a positive time, such as 30d")
+
+        def command(directory: Directory) -> None:
+            node = directory.node(NodeID(node_id))
+            if node.expiry is None:
+                raise InvalidError(f"the key of node `{node.given_name}` never expires; nothing to extend")
+            try:
+                expiry = max(node.expiry, self._tailnet.clock()) + by
+            except OverflowError:
+                raise InvalidError("the new expiry is beyond the last day of the calendar") from None
+            self._put_expiry(directory, node, expiry, actor)
+
+        await self._tailnet.execute(command)
+        return self.get(node_id)
+
+    def _put_expiry(self, directory: Directory, node: Node, expiry: datetime | None, actor: Actor) -> None:
+        """A node of a suspended user may be expired (again), and never brought back."""
+        now = self._tailnet.clock()
+        if node.user_id is not None and not node.tags and (expiry is None or expiry > now):
+            require_active(directory.user(node.user_id))
+        if expiry == node.expiry:
+            return
+        directory.put_node(replace(node, expiry=expiry))
+        before, after = {"expiry": moment(node.expiry)}, {"expiry": moment(expiry)}
+        target, name = f"node:{node.id}", node.given_name
+        directory.audit(now, actor, "node.expire", target, after, before=before, name=name)
 
     async def set_tags(self, node_id: int, tags: Sequence[str], *, actor: Actor) -> NodeView:
         """Replace a node's tags; a tagged node has no user and no expiry of its own."""
@@ -135,6 +165,7 @@ class NodeService:
 
         def command(directory: Directory) -> None:
             node = directory.node(NodeID(node_id))
+            require_single(directory, node, None)
             expiry = node.expiry if node.tags else None
             if (wanted, None, expiry) == (node.tags, node.user_id, node.expiry):
                 return

@@ -13,7 +13,7 @@ from coordinator.tailnet.actors import Actor
 from coordinator.tailnet.directory import Directory
 from coordinator.tailnet.errors import InvalidError
 from coordinator.tailnet.preauth_keys import PreAuthKey, hash_secret, new_secret, split_key
-from coordinator.tailnet.users import UserID
+from coordinator.tailnet.users import UserID, require_active
 
 SECRET_BYTES = 38
 
@@ -64,7 +64,7 @@ class PreAuthKeyService:
 
         def command(directory: Directory) -> PreAuthKey:
             if user_id is not None:
-                directory.user(UserID(user_id))
+                require_active(directory.user(UserID(user_id)))
             key = PreAuthKey(
                 id=directory.next_id("preauth_keys"),
                 prefix=prefix,

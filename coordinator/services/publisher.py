@@ -10,8 +10,9 @@ from dataclasses import replace
 from heapq import heappop, heappush
 from typing import TypeVar
 
-from acl import Policy, PolicyDraft
+from acl import PeerView, Policy, PolicyDraft
 from coordinator.netmap.derp import with_policy_relays
+from coordinator.netmap.user_profiles import user_profile
 from coordinator.netmap.world import World
 from coordinator.tailnet.bits import indices
 from coordinator.tailnet.facts import node_fact, tailnet_facts
@@ -50,13 +51,21 @@ class Publisher:
             old,
             seq=old.seq + 1,
             users=users,
-            users_seq=old.users_seq if users is old.users else old.seq + 1,
+            users_seq=old.seq + 1 if _profiles_differ(old.users, changes.put_users) else old.users_seq,
             preauth_keys=keys,
         )
-        affected = 0
+        affected = restamped = 0
         if users is not old.users:
-            affected |= self._users_changed(users, base.seq)
-        return affected | self._nodes_changed(base, changes.put_nodes.values(), changes.delete_nodes)
+            affected, restamped = self._users_changed(
+                users, base.seq, {*changes.put_users, *changes.delete_users}
+            )
+            base = replace(base, records=_restamped(old.records, restamped, base.seq))
+            if base.users_seq == base.seq:
+                # A profile may be shown to anyone: everybody compares.
+                affected |= sum(1 << index for index in old.records)
+        return affected | self._nodes_changed(
+            base, changes.put_nodes.values(), changes.delete_nodes, restamped=restamped
+        )
 
     def update(self, nodes: Iterable[Node]) -> int:
         """Publish volatile changes of existing nodes; returns whom they concern."""
@@ -84,14 +93,8 @@ class Publisher:
         affected = replace_it() | self._relays_changed(policy, seq)
         world.structure_seq = world.special_seq = seq
         world.fragments.policy_changed()
-        records = dict(old.records)
-        changed = 0
-        for index, record in old.records.items():
-            view = world.default_view(record)
-            if view is not before[index] and view != before[index]:
-                records[index] = replace(record, full_seq=seq, self_seq=seq)
-                changed |= 1 << index
-        world.snapshot = replace(old, seq=seq, records=records)
+        changed = self._differing(before)
+        world.snapshot = replace(old, seq=seq, records=_restamped(old.records, changed, seq))
         world.log.changed(seq, changed)
         world.fragments.touch(seq, changed)
         return affected | self._viewers_of(changed)
@@ -109,17 +112,39 @@ class Publisher:
         world.config_seq = seq
         return sum(1 << index for index in world.snapshot.records)
 
-    def _users_changed(self, users: Mapping[UserID, User], seq: int) -> int:
+    def _differing(self, before: Mapping[int, PeerView]) -> int:
+        """The nodes that everyone sees differently than before."""
+        world, changed = self.world, 0
+        for index, record in world.snapshot.records.items():
+            view = world.default_view(record)
+            if view is not before[index] and view != before[index]:
+                changed |= 1 << index
+        return changed
+
+    def _users_changed(
+        self, users: Mapping[UserID, User], seq: int, concerned: Collection[UserID]
+    ) -> tuple[int, int]:
+        """Tell the policy of other users.
+
+        Returns:
+            (whom it concerns, the nodes that look different to their peers now: a role may carry attributes).
+        """
         facts = tailnet_facts(
             users.values(),
             domain=self.world.config.domain,
             associated_domains=self._associated_domains,
             auto_updates=self._auto_updates,
         )
-        self.world.structure_seq = self.world.special_seq = seq
-        affected = self.world.policy.replace_facts(facts)
-        # A profile may be shown to anyone: everybody compares.
-        return affected | sum(1 << index for index in self.world.snapshot.records)
+        world = self.world
+        records, owners = world.snapshot.records, world.snapshot.owner_bits
+        before: dict[int, PeerView] | None = None
+        if any(user_id in owners for user_id in concerned):
+            before = {index: world.default_view(record) for index, record in records.items()}
+        world.structure_seq = world.special_seq = seq
+        affected = world.policy.replace_facts(facts)
+        # Users without nodes hardly ever change what others are; comparing is not worth it then.
+        restamped = affected if before is None else self._differing(before)
+        return affected, restamped
 
     def _nodes_changed(
         self,
@@ -127,9 +152,12 @@ class Publisher:
         puts: Iterable[Node],
         deletes: Iterable[NodeID],
         expired: set[NodeID] | frozenset[NodeID] = frozenset(),
+        *,
+        restamped: int = 0,
     ) -> int:
         world = self.world
         draft = _Draft(base)
+        draft.changed = restamped
         affected = 0
         for node_id in deletes:
             affected |= self._remove(draft, node_id)
@@ -208,9 +236,8 @@ class Publisher:
         affected = 1 << record.index if record.self_seq == seq else 0
         facts = node_fact(node, record.index)
         if facts != node_fact(old.node, record.index):
-            if node.approved_routes or old.node.approved_routes:
-                self.world.special_seq = seq
-            self.world.structure_seq = seq
+            # Another owner, tag or address of a viewer may open or close routes of others to it.
+            self.world.structure_seq = self.world.special_seq = seq
             affected |= self.world.policy.upsert(facts)
         return affected
 
@@ -291,6 +318,25 @@ class _Draft:
             self._owner_bits[owner] = bits
         else:
             del self._owner_bits[owner]
+
+
+def _profiles_differ(known: Mapping[UserID, User], puts: Mapping[UserID, User]) -> bool:
+    """Whether a user is shown differently from now on. Nobody was told of a new one yet."""
+    return any(
+        user_profile(user) != user_profile(known[user_id])
+        for user_id, user in puts.items()
+        if user_id in known
+    )
+
+
+def _restamped(records: Mapping[int, NodeRecord], changed: int, seq: int) -> Mapping[int, NodeRecord]:
+    """The records, those in a bit set marked as to be told whole."""
+    if not changed:
+        return records
+    marked = dict(records)
+    for index in indices(changed):
+        marked[index] = replace(marked[index], full_seq=seq, self_seq=seq)
+    return marked
 
 
 def _changed(old: Mapping[K, V], puts: Mapping[K, V], deletes: Collection[K]) -> Mapping[K, V]:

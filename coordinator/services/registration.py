@@ -32,7 +32,7 @@ from coordinator.tailcfg.register import NOBODY, RegisterRequest, RegisterRespon
 from coordinator.tailnet.actors import Actor
 from coordinator.tailnet.addresses import Address, Network, Prefixes, next_free, next_in_pools
 from coordinator.tailnet.directory import Directory
-from coordinator.tailnet.errors import CoordinatorError, UnauthenticatedError
+from coordinator.tailnet.errors import ConflictError, CoordinatorError, UnauthenticatedError
 from coordinator.tailnet.facts import node_fact
 from coordinator.tailnet.names import label_from_hostname, unique_label
 from coordinator.tailnet.nodes import REGISTERED_BY_AUTH_KEY, REGISTERED_BY_CLI, Node, NodeID
@@ -49,7 +49,13 @@ from coordinator.tailnet.registration import (
     Shorten,
     decide,
 )
-from coordinator.tailnet.users import TAGGED_DEVICES_LOGIN, TAGGED_DEVICES_USER_ID, UserID
+from coordinator.tailnet.users import (
+    TAGGED_DEVICES_LOGIN,
+    TAGGED_DEVICES_USER_ID,
+    UserID,
+    require_active,
+    suspension_notice,
+)
 from coordinator.telemetry.metrics import METRICS
 
 log = structlog.get_logger(__name__)
@@ -136,6 +142,8 @@ class RegistrationService:
 
         Raises:
             NotFoundError: no such pending login (they last 15 minutes), or no such user.
+            ForbiddenError: the user is suspended.
+            ConflictError: the machine joined meanwhile, for somebody else.
         """
         pending = self._logins.get(login_id)
         parsed = _parse(pending.machine_key, pending.request)
@@ -143,6 +151,8 @@ class RegistrationService:
         def command(directory: Directory) -> Node:
             directory.user(user_id)
             attempt = self._attempt(parsed, directory)
+            if attempt.node is not None:
+                return _already_in(attempt.node, attempt.machine_key, user_id)
             siblings = [node for node in attempt.siblings if node.user_id == user_id and not node.tags]
             join = Join(
                 user_id=user_id,
@@ -203,6 +213,7 @@ class RegistrationService:
             wish=parsed.wish,
             key=key,
             key_problem=problem,
+            suspension=_suspension(key, directory),
             ephemeral=parsed.request.ephemeral,
             request_tags=tags,
             tags_refused=self._refused_tags(tags, key),
@@ -260,6 +271,8 @@ class RegistrationService:
         return outcome
 
     def _join(self, parsed: _Parsed, join: Join, directory: Directory) -> Node:
+        if join.user_id is not None:
+            require_active(directory.user(join.user_id))
         now = self._tailnet.clock()
         hostinfo = parsed.request.hostinfo or {}
         name = hostname(hostinfo)
@@ -367,6 +380,23 @@ class RegistrationService:
             {"ID": user_id, "DisplayName": display},
             {"ID": user_id, "Provider": "", "LoginName": login_name, "DisplayName": display},
         )
+
+
+def _suspension(key: PreAuthKey | None, directory: Directory) -> str | None:
+    if key is None or key.user_id is None:
+        return None
+    owner = directory.user(key.user_id)
+    return suspension_notice(owner) if owner.suspended else None
+
+
+def _already_in(node: Node, machine_key: MachineKey, user_id: UserID) -> Node:
+    """The node a login would make, there already: it was approved twice, or joined with a key since."""
+    if (node.machine_key, node.user_id, node.tags) == (machine_key, user_id, ()):
+        return node
+    raise ConflictError(
+        f"the machine joined meanwhile as node `{node.given_name}` (id {node.id}), which is not this user's; "
+        "`nodes move` gives a node to another user"
+    )
 
 
 def _parse(machine_key: MachineKey, request: RegisterRequest) -> _Parsed:

@@ -1,14 +1,20 @@
-"""Users: list, create, rename, delete."""
+"""Users: list, create, rename, give a role, suspend and restore, delete."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
+from coordinator.services.node_changes import node_summary
 from coordinator.services.tailnet import Tailnet
 from coordinator.tailnet.actors import Actor
 from coordinator.tailnet.directory import Directory
 from coordinator.tailnet.errors import ConflictError, NotFoundError
-from coordinator.tailnet.users import User, UserID, validate_user_name
+from coordinator.tailnet.nodes import Node
+from coordinator.tailnet.users import User, UserID, validate_role, validate_user_name
+
+NAMED_NODES = 10
+"""How many nodes a refusal names; the number of all is said, too."""
 
 
 class UserService:
@@ -84,8 +90,65 @@ class UserService:
 
         return await self._tailnet.execute(command)
 
-    async def delete(self, user_id: int, *, actor: Actor) -> None:
-        """Delete a user and their pre-auth keys.
+    async def set_role(self, user_id: int, role: str, *, actor: Actor) -> User:
+        """Give a user another role; rules of the policy that name roles follow at once.
+
+        Raises:
+            InvalidError: there is no such role.
+        """
+        validate_role(role)
+
+        def command(directory: Directory) -> User:
+            user = directory.user(UserID(user_id))
+            if user.role == role:
+                return user
+            changed = replace(user, role=role)
+            directory.put_user(changed)
+            now, target, before = self._tailnet.clock(), f"user:{user_id}", {"role": user.role}
+            directory.audit(now, actor, "user.role", target, {"role": role}, before=before, name=user.name)
+            return changed
+
+        return await self._tailnet.execute(command)
+
+    async def suspend(self, user_id: int, *, actor: Actor) -> User:
+        """Shut a user out: their nodes expire now, their keys and logins admit nothing until `restore`.
+
+        Tagged nodes belong to their tags and stay, also those that a key of this user let in.
+        """
+
+        def command(directory: Directory) -> User:
+            user = directory.user(UserID(user_id))
+            if user.suspended:
+                return user
+            now = self._tailnet.clock()
+            suspended = replace(user, suspended_at=now)
+            directory.put_user(suspended)
+            valid = [node for node in directory.nodes_of_user(user.id) if not node.expired(now)]
+            for node in valid:
+                directory.put_node(replace(node, expiry=now))
+            after = {"expired_nodes": [node.id for node in valid]}
+            directory.audit(now, actor, "user.suspend", f"user:{user_id}", after, name=user.name)
+            return suspended
+
+        return await self._tailnet.execute(command)
+
+    async def restore(self, user_id: int, *, actor: Actor) -> User:
+        """End a suspension. Nodes stay expired: each comes back by a login or a key, as the same node."""
+
+        def command(directory: Directory) -> User:
+            user = directory.user(UserID(user_id))
+            if not user.suspended:
+                return user
+            restored = replace(user, suspended_at=None)
+            directory.put_user(restored)
+            now = self._tailnet.clock()
+            directory.audit(now, actor, "user.restore", f"user:{user_id}", name=user.name)
+            return restored
+
+        return await self._tailnet.execute(command)
+
+    async def delete(self, user_id: int, *, with_nodes: bool = False, actor: Actor) -> None:
+        """Delete a user and their pre-auth keys; `with_nodes` their nodes, too, all or nothing.
 
         Raises:
             ConflictError: the user still owns nodes.
@@ -93,21 +156,39 @@ class UserService:
 
         def command(directory: Directory) -> None:
             user = directory.user(UserID(user_id))
+            now = self._tailnet.clock()
             nodes = directory.nodes_of_user(user.id)
-            if nodes:
-                names = ", ".join(node.given_name for node in nodes[:5])
-                raise ConflictError(
-                    f"user `{user.name}` still owns {len(nodes)} node(s) ({names}); delete them first"
+            if nodes and not with_nodes:
+                raise ConflictError(_still_owns(user, nodes))
+            for node in nodes:
+                directory.delete_node(node.id)
+                directory.audit(
+                    now,
+                    actor,
+                    "node.delete",
+                    f"node:{node.id}",
+                    before=node_summary(node),
+                    name=node.given_name,
+                    reason="user deleted",
                 )
-            keys = [key.id for key in directory.preauth_keys_of_user(user.id)]
-            for key_id in keys:
-                directory.delete_preauth_key(key_id)
+            keys = directory.preauth_keys_of_user(user.id)
+            for key in keys:
+                directory.delete_preauth_key(key.id)
             directory.delete_user(user.id)
-            now, target = self._tailnet.clock(), f"user:{user_id}"
-            before = {"name": user.name, "email": user.email, "preauth_keys": keys}
-            directory.audit(now, actor, "user.delete", target, before=before, name=user.name)
+            before = {"name": user.name, "email": user.email, "preauth_keys": [key.id for key in keys]}
+            directory.audit(now, actor, "user.delete", f"user:{user_id}", before=before, name=user.name)
 
         await self._tailnet.execute(command)
+
+
+def _still_owns(user: User, nodes: Sequence[Node]) -> str:
+    named = ", ".join(f"{node.given_name} (id {node.id})" for node in nodes[:NAMED_NODES])
+    if len(nodes) > NAMED_NODES:
+        named += f" and {len(nodes) - NAMED_NODES} more"
+    return (
+        f"user `{user.name}` still owns {len(nodes)} node(s): {named}; move or delete them first, "
+        "or delete them with the user (--with-nodes)"
+    )
 
 
 def _require_free(directory: Directory, name: str) -> None:

@@ -33,6 +33,7 @@ def user_row(user: User) -> dict[str, Any]:
         "profile_pic_url": user.profile_pic_url,
         "role": user.role,
         "created_at": user.created_at,
+        "suspended_at": user.suspended_at,
     }
 
 

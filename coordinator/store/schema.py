@@ -67,6 +67,7 @@ users = Table(
     Column("profile_pic_url", Text, nullable=False),
     Column("role", Text, nullable=False),
     Column("created_at", Moment, nullable=False),
+    Column("suspended_at", Moment),
 )
 # A local user's name is unique; users of identity providers are told apart by their identity.
 Index(

@@ -77,6 +77,11 @@ class Directory:
         """Whether a node has this address."""
         return address in self._by_address
 
+    def node_by_address(self, address: Address) -> Node | None:
+        """The node that has an address."""
+        node_id = self._by_address.get(address)
+        return None if node_id is None else self._nodes[node_id]
+
     def user(self, user_id: UserID) -> User:
         """A user by id; NotFoundError when there is none."""
         found = self._users.get(user_id)

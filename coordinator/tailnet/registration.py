@@ -32,6 +32,8 @@ class Attempt:
     wish: datetime | None = None
     key: PreAuthKey | None = None
     key_problem: str | None = None
+    suspension: str | None = None
+    """Why the key's user cannot let anything in at present; None when there is no such reason."""
     ephemeral: bool = False
     request_tags: tuple[str, ...] = ()
     tags_refused: tuple[str, ...] = ()
@@ -192,6 +194,11 @@ TABLE: tuple[Row, ...] = (
         "unknown or malformed auth key",
         lambda a: a.key_problem is not None,
         lambda a: Refuse(a.key_problem or ""),
+    ),
+    Row(
+        "auth key of a suspended user",
+        lambda a: a.key is not None and a.suspension is not None,
+        lambda a: Refuse(a.suspension or ""),
     ),
     Row(
         "tags nobody allowed",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NewType
 
-from coordinator.tailnet.errors import InvalidError
+from coordinator.tailnet.errors import ForbiddenError, InvalidError
 
 UserID = NewType("UserID", int)
 
@@ -16,6 +16,7 @@ TAGGED_DEVICES_USER_ID = UserID(2147455555)
 TAGGED_DEVICES_LOGIN = "tagged-devices"
 
 ROLES = ("owner", "admin", "network-admin", "it-admin", "billing-admin", "auditor", "member")
+"""What a user may be; `rights` says what each may do, the policy knows them as autogroups."""
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]*(@[A-Za-z0-9._-]+)?\Z")
 
@@ -36,6 +37,13 @@ class User:
     profile_pic_url: str = ""
     role: str = "member"
     created_at: datetime
+    suspended_at: datetime | None = None
+    """Set while the user is suspended: nothing of theirs joins, what had joined is expired."""
+
+    @property
+    def suspended(self) -> bool:
+        """Whether an administrator has suspended the user."""
+        return self.suspended_at is not None
 
     @property
     def login(self) -> str:
@@ -63,3 +71,30 @@ def validate_user_name(name: str) -> str:
     if not _NAME.match(name):
         raise InvalidError(f"user name `{name}` may hold only letters, digits, `-`, `_`, `.` and one `@`")
     return name
+
+
+def validate_role(role: str) -> str:
+    """Check the name of a role and return it.
+
+    Raises:
+        InvalidError: there is no such role; the message lists those there are.
+    """
+    if role not in ROLES:
+        raise InvalidError(f"`{role}` is no role: use one of {', '.join(ROLES)}")
+    return role
+
+
+def suspension_notice(user: User) -> str:
+    """What whoever meets a suspended user is told."""
+    return f"user `{user.name or user.login}` is suspended; an administrator has to restore them first"
+
+
+def require_active(user: User) -> User:
+    """The user, if nodes may join or come back for them.
+
+    Raises:
+        ForbiddenError: the user is suspended.
+    """
+    if user.suspended:
+        raise ForbiddenError(suspension_notice(user))
+    return user

@@ -39,6 +39,9 @@ POLICIES = [
        "ssh":[{"action":"accept","src":["autogroup:member"],"dst":["autogroup:self"],"users":["root"]}]}""",
     """{"hosts":{"net":"10.1.0.0/16"},"acls":[{"action":"accept","src":["user1@"],"dst":["net:*"]},
                {"action":"accept","src":["100.64.0.3"],"dst":["user2@:443"]}]}""",
+    """{"acls":[{"action":"accept","src":["*"],"dst":["autogroup:member:80"]},
+               {"action":"accept","src":["autogroup:admin"],"dst":["*:*"]}],
+       "nodeAttrs":[{"target":["autogroup:admin"],"attr":["disable-ipv4"]}]}""",
 ]
 
 
@@ -116,7 +119,7 @@ class World:
         node = self.pick()
         if node is None:
             return 0
-        choice = self.random.randrange(5)
+        choice = self.random.randrange(7)
         if choice == 0:
             node = replace(node, given_name=f"name{self.random.randrange(10_000)}")
         elif choice == 1:
@@ -127,6 +130,10 @@ class World:
             routes = self.random.choice([(), ("10.1.0.0/16",)])
             hostinfo = {**node.hostinfo, "RoutableIPs": list(routes)}
             node = replace(node, approved_routes=routes, hostinfo=hostinfo)
+        elif choice == 4:
+            node = replace(node, tags=(), user_id=self.random.choice([1, 2, 3]))
+        elif choice == 5:
+            node = replace(node, ipv4=IPv4Address("100.65.0.0") + self.random.randrange(1 << 16))
         else:
             node = replace(node, expiry=self.random.choice([None, self.now + timedelta(hours=1)]))
         return self.publisher.apply(ChangeSet(put_nodes={node.id: node}))
@@ -147,9 +154,11 @@ class World:
         new = make_node(self.next_id, machine_key=machine_key(self.next_id))
         return self.publisher.apply(ChangeSet(delete_nodes={node.id}, put_nodes={new.id: new}))
 
-    def rename_user(self) -> int:
+    def change_user(self) -> int:
         user = self.world.snapshot.users[self.random.choice(sorted(self.world.snapshot.users))]
         changed = replace(user, display_name=f"d{self.random.randrange(1000)}")
+        if self.random.random() < 0.6:
+            changed = replace(changed, role=self.random.choice(["admin", "member"]))
         return self.publisher.apply(ChangeSet(put_users={user.id: changed}))
 
     def edit_policy(self) -> int:
@@ -166,10 +175,10 @@ class World:
                 self.durable,
                 self.expire,
                 self.swap,
-                self.rename_user,
+                self.change_user,
                 self.edit_policy,
             ],
-            weights=[5, 2, 8, 4, 1, 1, 1, 1],
+            weights=[5, 2, 8, 4, 1, 1, 2, 1],
         )[0]
         affected = move()
         for index in indices(affected):

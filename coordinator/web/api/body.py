@@ -116,6 +116,14 @@ def parse_moment(name: str, text: str) -> datetime:
         raise InvalidError(f"`{name}`: `{text}` is out of range") from None
 
 
+def query_flag(request: web.Request, name: str) -> bool:
+    """A boolean of the query, false when absent."""
+    text = request.query.get(name, "false").lower()
+    if text not in ("true", "false", "1", "0", ""):
+        raise InvalidError(f"`{name}`: `{text[:40]}` is neither true nor false")
+    return text in ("true", "1")
+
+
 def path_id(request: web.Request, name: str) -> int:
     """An id in the path."""
     return parse_id(name, request.match_info[name])

@@ -7,7 +7,9 @@ from aiohttp import web
 from coordinator.services.nodes import NodeService
 from coordinator.services.registration import RegistrationService
 from coordinator.services.users import UserService
+from coordinator.settings.durations import parse_duration
 from coordinator.tailnet.actors import Actor
+from coordinator.tailnet.errors import InvalidError
 from coordinator.web.api.body import Body, find_user, path_id
 from coordinator.web.api.views import node_view
 
@@ -35,6 +37,7 @@ class NodeRoutes:
             web.post("/api/v1/node/{node_id}/rename/{new_name:.*}", self._rename),
             web.post("/api/v1/node/{node_id}/tags", self._tags),
             web.post("/api/v1/node/{node_id}/approve_routes", self._approve_routes),
+            web.post("/api/v1/node/{node_id}/extend", self._extend),
         ]
 
     async def _list(self, request: web.Request) -> web.Response:
@@ -75,6 +78,15 @@ class NodeRoutes:
         view = await self._nodes.approve_routes(
             path_id(request, "node_id"), body.texts("routes"), actor=self._actor
         )
+        return web.json_response({"node": node_view(view)})
+
+    async def _extend(self, request: web.Request) -> web.Response:
+        text = (await Body.read(request)).text("for")
+        try:
+            by = parse_duration(text)
+        except ValueError as error:
+            raise InvalidError(f"`for`: {error}") from error
+        view = await self._nodes.extend(path_id(request, "node_id"), by, actor=self._actor)
         return web.json_response({"node": node_view(view)})
 
     async def _register(self, request: web.Request) -> web.Response:

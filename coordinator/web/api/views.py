@@ -33,6 +33,8 @@ def user_view(user: User) -> dict[str, Any]:
         "providerId": user.provider_identifier or "",
         "provider": user.provider,
         "profilePicUrl": user.profile_pic_url,
+        "role": user.role,
+        "suspended": user.suspended,
     }
 
 

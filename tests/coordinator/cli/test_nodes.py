@@ -25,6 +25,10 @@ async def test_the_life_of_a_node(cli: CommandLine) -> None:
     assert "10.0.0.0/24" in await cli.ok("nodes", "list-routes")
     assert (await cli.json("nodes", "expire", "-i", "1"))["expired"] is True
     assert (await cli.json("nodes", "expire", "-i", "1", "--disable"))["expired"] is False
+    await cli.ok("nodes", "expire", "-i", "1")
+    assert (await cli.json("nodes", "extend", "-i", "1", "--for", "30d"))["expired"] is False
+    assert (await cli.json("nodes", "disable-expiry", "-i", "1"))["expiry"] is None
+    assert "never expires" in await cli.refused("nodes", "extend", "-i", "1", "--for", "30d")
     assert "not deleted" in await cli.ok("nodes", "delete", "-i", "1")
     assert await cli.json("nodes", "delete", "-i", "1", "--force") == {"Result": "Node deleted"}
     assert "does not exist" in await cli.refused("nodes", "delete", "-i", "1", "--force")

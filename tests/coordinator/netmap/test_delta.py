@@ -10,7 +10,7 @@ from coordinator.netmap.delta import SessionLostError, next_message
 from coordinator.services.publisher import Publisher
 from coordinator.tailnet.state import ChangeSet
 from tests.coordinator.netmap.test_builder import world_of
-from tests.support.builders import NOW, make_node
+from tests.support.builders import NOW, make_node, make_user
 from tests.support.tailnets import decode_message
 
 
@@ -75,3 +75,18 @@ def test_relays_of_the_policy_reach_everybody_once() -> None:
     document, _ = next_message(world, moved)
     assert document is not None
     assert set(decode_message(document)["DERPMap"]["Regions"]) == {"900"}
+
+
+def test_a_user_nobody_was_told_of_comes_with_what_makes_clients_show_them() -> None:
+    """Pitfall: clients from 1.100 on keep showing `userid:2` after an incremental message."""
+    world = world_of(make_node(1), make_node(2))
+    publisher = Publisher(world, associated_domains=(), auto_updates=False)
+    _, state = full_map(world, world.snapshot.records[0], pinning=True, now=NOW)
+    publisher.apply(ChangeSet(put_users={make_user(2).id: make_user(2)}))
+    assert next_message(world, state)[0] is None, "a user without nodes is told to nobody"
+    publisher.apply(ChangeSet(put_nodes={make_node(2).id: make_node(2, user_id=2)}))
+    document, _ = next_message(world, state)
+    assert document is not None
+    told = decode_message(document)
+    assert [profile["LoginName"] for profile in told["UserProfiles"]] == ["user2"]
+    assert told["Domain"] == world.config.domain

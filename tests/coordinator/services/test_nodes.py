@@ -78,6 +78,23 @@ async def test_expire_now_later_never(bench: Bench) -> None:
         await nodes.expire(1, at=NOW, disable=True, actor=ACTOR)
 
 
+async def test_a_key_is_extended_from_its_end_or_from_now(bench: Bench) -> None:
+    nodes, _, _ = bench
+    month = timedelta(days=30)
+    with pytest.raises(InvalidError, match="`node1` never expires"):
+        await nodes.extend(1, month, actor=ACTOR)
+    await nodes.expire(1, at=NOW + timedelta(days=1), actor=ACTOR)
+    assert (await nodes.extend(1, month, actor=ACTOR)).node.expiry == NOW + timedelta(days=31)
+    await nodes.expire(1, actor=ACTOR)
+    view = await nodes.extend(1, month, actor=ACTOR)
+    assert (view.expired, view.node.expiry) == (False, NOW + month)
+    with pytest.raises(InvalidError, match="positive"):
+        await nodes.extend(1, timedelta(), actor=ACTOR)
+    await nodes.expire(1, at=NOW.replace(year=9999), actor=ACTOR)
+    with pytest.raises(InvalidError, match="calendar"):
+        await nodes.extend(1, timedelta(days=365), actor=ACTOR)
+
+
 async def test_routes_are_made_canonical(bench: Bench) -> None:
     nodes, tailnet, _ = bench
     tailnet.update_volatile(

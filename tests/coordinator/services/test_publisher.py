@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from acl import parse_policy
 from coordinator.services.publisher import Publisher
 from coordinator.tailnet.state import ChangeSet, TailnetState
-from tests.support.builders import make_node, make_user
+from tests.support.builders import NOW, make_node, make_user
 from tests.support.tailnets import make_world
 
 
@@ -51,3 +52,40 @@ def test_owner_sets_follow_tags() -> None:
     tagged = make_node(1, tags=("tag:a",))
     made.apply(ChangeSet(put_nodes={tagged.id: tagged}))
     assert made.world.snapshot.owner_bits == {1: 0b110, 2147455555: 0b001}
+
+
+def test_only_what_is_shown_of_a_user_concerns_everybody() -> None:
+    made = publisher()
+    seq = made.world.snapshot.users_seq
+    user = make_user(1, suspended_at=NOW)
+    assert made.apply(ChangeSet(put_users={user.id: user})) == 0
+    assert made.apply(ChangeSet(put_users={make_user(2).id: make_user(2)})) == 0
+    assert made.world.snapshot.users_seq == seq
+    renamed = make_user(1, display_name="Ada")
+    assert made.apply(ChangeSet(put_users={renamed.id: renamed})) == 0b111
+    assert made.world.snapshot.users_seq == made.world.snapshot.seq
+
+
+def test_a_role_that_changes_addresses_is_told_to_peers() -> None:
+    """Pitfall: an attribute by role hides a node's IPv4 address; whoever sees the node must hear of it."""
+    policy = """{"acls": [{"action": "accept", "src": ["*"], "dst": ["*:*"]}],
+        "nodeAttrs": [{"target": ["autogroup:admin"], "attr": ["disable-ipv4"]}]}"""
+    made = publisher()
+    made.replace_policy(parse_policy(policy))
+    user, node = make_user(2), make_node(4, user_id=2)
+    made.apply(ChangeSet(put_users={user.id: user}, put_nodes={node.id: node}))
+    admin = make_user(2, role="admin")
+    assert made.apply(ChangeSet(put_users={admin.id: admin})) == 0b1111
+    changed = {
+        record.node.id
+        for record in made.world.snapshot.records.values()
+        if record.full_seq == made.world.snapshot.seq
+    }
+    assert changed == {4}
+
+
+def test_a_viewer_with_another_owner_compares_the_routes_it_gets() -> None:
+    made = publisher()
+    before = made.world.special_seq
+    made.apply(ChangeSet(put_nodes={make_node(1).id: make_node(1, tags=("tag:a",))}))
+    assert made.world.special_seq == made.world.snapshot.seq > before

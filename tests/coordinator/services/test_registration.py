@@ -18,7 +18,8 @@ from coordinator.tailcfg.codec import go_time
 from coordinator.tailcfg.errors import WireError
 from coordinator.tailcfg.register import RegisterAuth, RegisterRequest, RegisterResponse
 from coordinator.tailnet.actors import Actor
-from coordinator.tailnet.errors import NotFoundError, UnavailableError
+from coordinator.tailnet.errors import ConflictError, ForbiddenError, NotFoundError, UnavailableError
+from coordinator.tailnet.users import UserID
 from tests.support.builders import FakeClock, machine_key, node_key
 from tests.support.tailnets import PREFIXES, MemoryStore, make_tailnet
 
@@ -271,3 +272,33 @@ async def test_the_policy_says_which_addresses_a_new_node_may_have(bench: Bench)
     await bench.register(3, 3, await bench.key())
     addresses = [str(node.ipv4) for node in bench.tailnet.snapshot.nodes()]
     assert addresses == ["100.81.0.0", "100.81.0.1", "100.64.0.1"]
+
+
+async def test_a_suspended_user_lets_nothing_in_until_restored(bench: Bench) -> None:
+    users = UserService(bench.tailnet)
+    plain, tagged = await bench.key(reusable=True), await bench.key(tags=["tag:ci"])
+    assert (await bench.register(1, 1, plain)).machine_authorized
+    url = (await bench.register(9, 9)).auth_url
+    await users.suspend(1, actor=ACTOR)
+    assert (await bench.register(1, 1, plain)).node_key_expired
+    for machine, key in ((1, plain), (2, plain), (3, tagged)):
+        response = await bench.register(machine, 10 + machine, key)
+        assert "user `user1` is suspended" in str(response.error)
+    with pytest.raises(ForbiddenError, match="suspended"):
+        await bench.service.approve(url.rpartition("/")[2], UserID(1), actor=ACTOR)
+    await users.restore(1, actor=ACTOR)
+    assert (await bench.register(1, 11, plain)).machine_authorized
+    assert [node.id for node in bench.tailnet.snapshot.nodes()] == [1], "the same node as before"
+    assert (await bench.register(3, 13, tagged)).machine_authorized
+
+
+async def test_an_approval_of_a_machine_that_joined_meanwhile(bench: Bench) -> None:
+    """Pitfall: a second node with the same key, or a key that moves to another user by a late approval."""
+    users = UserService(bench.tailnet)
+    other = await users.create("user2", actor=ACTOR)
+    login = (await bench.register(1, 1)).auth_url.rpartition("/")[2]
+    await bench.register(1, 1, await bench.key())
+    with pytest.raises(ConflictError, match="joined meanwhile as node `host1`"):
+        await bench.service.approve(login, other.id, actor=ACTOR)
+    (node,) = bench.tailnet.snapshot.nodes()
+    assert (await bench.service.approve(login, UserID(1), actor=ACTOR)) == node

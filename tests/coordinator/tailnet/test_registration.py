@@ -164,3 +164,10 @@ def test_without_a_key_a_person_decides() -> None:
 
 def test_every_row_has_a_name_of_its_own() -> None:
     assert len({row.name for row in TABLE}) == len(TABLE)
+
+
+def test_a_key_of_a_suspended_user_admits_nobody_and_disturbs_nobody() -> None:
+    key, _ = make_key(reusable=True)
+    attempt = replace(BASE, key=key, suspension="user `user1` is suspended")
+    assert decide(attempt) == Refuse("user `user1` is suspended")
+    assert decide(replace(attempt, node=NODE)) == Confirm(NODE)

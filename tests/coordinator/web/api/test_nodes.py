@@ -44,6 +44,7 @@ async def test_verbs(server: Running, node: FakeTailscaled) -> None:
     assert (await node_after("tags", json={"tags": ["tag:ci"]}))["user"] is None
     assert (await node_after("expire", json={"expiry": "2099-01-01T00:00:00Z"}))["expired"] is False
     assert (await node_after("expire"))["expired"] is True
+    assert (await node_after("extend", json={"for": "30d"}))["expired"] is False
     assert (await node_after("expire", json={"disable_expiry": True}))["expiry"] is None
     assert (await server.call("GET", "/api/v1/node?user=alice"))["nodes"] == []
     assert await server.call("DELETE", "/api/v1/node/1") == {}
@@ -57,6 +58,10 @@ async def test_verbs(server: Running, node: FakeTailscaled) -> None:
         ("DELETE", "/api/v1/node/9", None, 404),
         ("POST", "/api/v1/node/9/expire", None, 404),
         ("POST", "/api/v1/node/1/rename/a.b", None, 400),
+        ("POST", "/api/v1/node/1/extend", {}, 400),
+        ("POST", "/api/v1/node/1/extend", {"for": "soon"}, 400),
+        ("POST", "/api/v1/node/1/extend", {"for": "30d"}, 400),
+        ("POST", "/api/v1/node/9/extend", {"for": "30d"}, 404),
         ("POST", "/api/v1/node/1/tags", {"tags": []}, 400),
         ("POST", "/api/v1/node/1/tags", {"tags": ["tag:unknown"]}, 400),
         ("POST", "/api/v1/node/1/approve_routes", {"routes": ["x"]}, 400),

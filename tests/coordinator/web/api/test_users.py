@@ -5,6 +5,7 @@ from __future__ import annotations
 import aiohttp
 import pytest
 
+from tests.support.fake_tailscaled import FakeTailscaled
 from tests.support.server_in_process import Running
 
 
@@ -29,6 +30,29 @@ async def test_an_id_is_never_given_twice(server: Running) -> None:
     assert again["user"]["id"] == "2"  # type: ignore[index]
 
 
+async def test_role_suspension_and_deletion_with_nodes(server: Running) -> None:
+    key = await server.auth_key(reusable=True)
+    client = FakeTailscaled(server.url)
+    await client.register(key)
+    for method, path in (("POST", "/api/v1/user/1/role"), ("PATCH", "/api/v1/user/1")):
+        role = "auditor" if method == "PATCH" else "admin"
+        answer = await server.call(method, path, json={"role": role})
+        assert answer["user"]["role"] == role  # type: ignore[index]
+    for path, state in (("suspend", True), ("restore", False)):
+        answer = await server.call("POST", f"/api/v1/user/1/{path}")
+        assert answer["user"]["suspended"] is state  # type: ignore[index]
+    assert await server.call("DELETE", "/api/v1/user/1?withNodes=true") == {}
+    assert await server.call("GET", "/api/v1/node") == {"nodes": []}
+    await client.close()
+
+
+async def test_the_roles_with_their_rights(server: Running) -> None:
+    roles = (await server.call("GET", "/api/v1/role"))["roles"]
+    rights = {each["role"]: each["rights"] for each in roles}  # type: ignore[attr-defined]
+    assert "policy:write" in rights["network-admin"]
+    assert rights["member"] == []
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "status"),
     [
@@ -42,6 +66,12 @@ async def test_an_id_is_never_given_twice(server: Running) -> None:
         ("DELETE", "/api/v1/user/77", None, 404),
         ("DELETE", "/api/v1/user/x", None, 400),
         ("POST", "/api/v1/user/77/rename/bob", None, 404),
+        ("POST", "/api/v1/user/77/role", '{"role":"admin"}', 404),
+        ("POST", "/api/v1/user/77/role", '{"role":"king"}', 400),
+        ("PATCH", "/api/v1/user/77", "{}", 400),
+        ("POST", "/api/v1/user/77/suspend", None, 404),
+        ("POST", "/api/v1/user/77/restore", None, 404),
+        ("DELETE", "/api/v1/user/77?withNodes=maybe", None, 400),
         ("GET", "/api/v1/nothing", None, 404),
         ("PUT", "/api/v1/user", None, 405),
     ],

@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0040"
+revision = "0004"
 down_revision = "0003"
 branch_labels = None
 depends_on = None
