@@ -154,6 +154,11 @@ async def measure(server: MeasuredServer, kind: str, count: int) -> dict[str, fl
         try:
             for phase in (run.join, run.change, run.edit, run.reconnect, run.churn, run.idle):
                 await phase()
+        except (TimeoutError, ConnectionError) as error:
+            if server.name == OURS:
+                raise
+            # The peer's figures end where it gave up; that is a result, too.
+            print(f"\n{server.name} did not get through `{phase.__name__}`: {error!r}")
         finally:
             await run.crowd.close()
     finally:
@@ -169,10 +174,10 @@ def report(kind: str, count: int, results: dict[str, dict[str, float]]) -> None:
     print("| " + " | ".join(["figure", *names, *ratio]) + " |")
     print("|---" * (1 + len(names) + len(ratio)) + "|")
     for figure in results[names[0]]:
-        values = [results[name][figure] for name in names]
-        cells = [f"{value:.2f}" for value in values]
+        values = [results[name].get(figure) for name in names]
+        cells = ["-" if value is None else f"{value:.2f}" for value in values]
         if ratio:
-            cells.append(f"1/{values[1] / values[0]:.1f}" if values[0] else "-")
+            cells.append(f"1/{values[1] / values[0]:.1f}" if values[0] and values[1] is not None else "-")
         print("| " + " | ".join([figure, *cells]) + " |")
 
 

@@ -10,6 +10,7 @@ import msgspec
 
 from tests.support.fake_tailscaled import FakeTailscaled, StreamEndedError, take_texts
 
+MAP_SECONDS = 120
 _ABSENT = msgspec.Raw(b"")
 
 
@@ -117,7 +118,7 @@ class Crowd:
             member.full.clear()
         await asyncio.gather(*(self._come_back(member) for member in self.members))
 
-    async def converged(self, expected: int, timeout: float = 120.0) -> float:
+    async def converged(self, expected: int, timeout: float = 300.0) -> float:
         """Wait until everyone sees so many peers; returns the seconds it took."""
         began = time.perf_counter()
         async with asyncio.timeout(timeout):
@@ -151,11 +152,11 @@ class Crowd:
         reader = asyncio.create_task(self._read(member))
         self._readers.append(reader)
         full = asyncio.ensure_future(member.full.wait())
-        await asyncio.wait({reader, full}, timeout=60, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({reader, full}, timeout=MAP_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         if reader.done():
             reader.result()
         if not full.done():
-            raise TimeoutError("no map within 60 s")
+            raise TimeoutError(f"no map within {MAP_SECONDS} s")
 
     async def _read(self, member: Member) -> None:
         """Like a real client: a stream that the server ends is opened again, after a moment."""
