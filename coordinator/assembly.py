@@ -100,7 +100,7 @@ async def start_services(
     joining = _registration_settings(settings)
     registration = RegistrationService(tailnet, logins, joining, secrets.randbelow)
     sessions = MapSessions(tailnet, window=settings.coalescing_window.total_seconds())
-    sweeper = Sweeper(tailnet, inactivity=settings.ephemeral_inactivity)
+    sweeper = Sweeper(tailnet, inactivity=settings.ephemeral_inactivity, notice=settings.node_expiry_notice)
     for part in (tailnet, policy, sessions, sweeper):
         part.start()
         stack.push_async_callback(part.close)

@@ -12,6 +12,7 @@ from datetime import datetime
 from acl import PeerView
 from coordinator.netmap.dns import dns_for
 from coordinator.netmap.fragments import BLOCK_BITS, BLOCK_MASK
+from coordinator.netmap.notices import expiry_notice
 from coordinator.netmap.peers import self_json
 from coordinator.netmap.session import SessionState
 from coordinator.netmap.user_profiles import owners
@@ -56,6 +57,8 @@ def full_map(
         + b',"UserProfiles":'
         + fragments.profiles(snapshot, profiles)
     )
+    if viewer.expires_soon:
+        head += b"," + expiry_notice(viewer.node, soon=True)
     dns = dns_for(world.config.dns, viewer.node, self_view.cap_map)
     own_dns = dns is not world.config.dns
     if own_dns:
@@ -80,6 +83,7 @@ def full_map(
         ssh=ssh,
         self_view=self_view,
         special_seq=world.special_seq,
+        warned=viewer.expires_soon,
         relays=world.config.relays(pinning=pinning),
         dns=dns,
     )

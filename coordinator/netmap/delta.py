@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from acl import FilterRule, PeerView, SelfView, SSHRule
 from coordinator.netmap.dns import dns_for
+from coordinator.netmap.notices import expiry_notice
 from coordinator.netmap.peers import patch_mask, self_json
 from coordinator.netmap.session import SessionState
 from coordinator.netmap.user_profiles import owners
@@ -51,6 +52,7 @@ class _Difference:
     ssh: Sequence[SSHRule] | None
     relays: DERPMap | None
     dns: DNSConfig | None
+    warned: bool | None
 
     @property
     def shared(self) -> bool:
@@ -65,7 +67,7 @@ class _Difference:
         )
 
     def __bool__(self) -> bool:
-        own = (self.self_view, self.rules, self.dns)
+        own = (self.self_view, self.rules, self.dns, self.warned)
         return self.shared or any(part is not None for part in own)
 
 
@@ -156,6 +158,7 @@ def _compare(world: World, state: SessionState, viewer: NodeRecord) -> tuple[_Di
         ssh=ssh if ssh is not state.ssh and ssh != state.ssh else None,
         relays=relays if relays is not state.relays and relays != state.relays else None,
         dns=dns if dns is not state.dns and dns != state.dns else None,
+        warned=viewer.expires_soon if viewer.expires_soon != state.warned else None,
     )
     new_state = replace(
         state,
@@ -167,6 +170,7 @@ def _compare(world: World, state: SessionState, viewer: NodeRecord) -> tuple[_Di
         ssh=ssh,
         self_view=self_view,
         special_seq=world.special_seq,
+        warned=viewer.expires_soon,
         relays=relays,
         dns=dns,
     )
@@ -192,6 +196,8 @@ def _encode(world: World, state: SessionState, viewer: NodeRecord, difference: _
         own.append(b'"Node":' + self_json(world.config, viewer, difference.self_view))
     if difference.dns is not None:
         own.append(b'"DNSConfig":' + encode(difference.dns))
+    if difference.warned is not None:
+        own.append(expiry_notice(viewer.node, soon=difference.warned))
     if rules is not None and not own and not difference.shared:
         # Under a policy that names nobody, all nodes have one filter.
         return fragments.deltas.get(

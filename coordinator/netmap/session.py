@@ -36,5 +36,7 @@ class SessionState:
     ssh: Sequence[SSHRule] = ()
     self_view: SelfView | None = None
     special_seq: int = 0
+    warned: bool = False
+    """Whether the client shows that its key expires soon."""
     relays: DERPMap | None = None
     dns: DNSConfig | None = None

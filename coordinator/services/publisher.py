@@ -78,6 +78,20 @@ class Publisher:
             replace(self.world.snapshot, seq=self.world.snapshot.seq + 1), (), (), set(expired)
         )
 
+    def warn(self, concerned: Collection[NodeID]) -> int:
+        """Publish that the keys of these nodes expire soon; only they are told."""
+        old = self.world.snapshot
+        seq, affected = old.seq + 1, 0
+        records = dict(old.records)
+        for node_id in concerned:
+            index = old.index_of[node_id]
+            record = records[index]
+            records[index] = advance(record, record.node, expired=record.expired, seq=seq, expires_soon=True)
+            affected |= 1 << index
+        self.world.snapshot = replace(old, seq=seq, records=records)
+        self.world.log.changed(seq, 0)
+        return affected
+
     def replace_policy(self, policy: Policy | None) -> int:
         """Put another policy in force; returns whom it concerns."""
         return self._take_policy(policy, lambda: self.world.policy.replace_policy(policy))

@@ -29,10 +29,12 @@ class Sweeper:
         tailnet: Where.
         inactivity: How long an ephemeral node may be offline; counted from its last contact, or from the
             server's start where that is later, so that a restart costs nobody its node.
+        notice: How long before its key expires a node is warned; zero: never.
     """
 
-    def __init__(self, tailnet: Tailnet, *, inactivity: timedelta) -> None:
+    def __init__(self, tailnet: Tailnet, *, inactivity: timedelta, notice: timedelta = timedelta()) -> None:
         self._tailnet = tailnet
+        self._notice = notice
         self._inactivity = inactivity
         self._started = tailnet.clock()
         self._task: asyncio.Task[None] | None = None
@@ -51,6 +53,9 @@ class Sweeper:
         """Look once."""
         for node_id in self._tailnet.expire_due():
             log.info("node key expired", node_id=node_id)
+        if self._notice:
+            for node in self._tailnet.warn_due(self._notice):
+                log.warning("node key expires soon", node_id=node.id, expiry=str(node.expiry))
         for node_id in self._abandoned():
             await self._remove(node_id)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any, Protocol, TypeVar
 
 import structlog
@@ -175,6 +176,21 @@ class Tailnet:
             for node in due:
                 self._departed(node)
         return [node.id for node in due]
+
+    def warn_due(self, ahead: timedelta) -> list[Node]:
+        """Warn of every expiry that comes within `ahead`; returns the nodes that were not warned before."""
+        soon = self.clock() + ahead
+        due = [
+            record.node
+            for record in self.snapshot.records.values()
+            if record.node.expiry is not None
+            and record.node.expiry <= soon
+            and not record.expired
+            and not record.expires_soon
+        ]
+        if due:
+            self._announce(self._publisher.warn([node.id for node in due]))
+        return due
 
     def replace_policy(self, policy: Policy | None) -> None:
         """Put a policy in force; it must have been checked."""

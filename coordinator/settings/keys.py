@@ -85,6 +85,7 @@ _KEYS = (
     _no_effect("derp.update_frequency", "duration", "3h", "How often."),
     _no_effect("disable_check_updates", "bool", False, "There is no update check."),
     Key("node.expiry", "duration", "0", "Key lifetime of untagged nodes; 0 for no end."),
+    Key("node.expiry_notice", "duration", "72h", "How long before its key expires a client warns; 0: never."),
     Key("node.ephemeral.inactivity_timeout", "duration", "30m", "How long an ephemeral node may stay away."),
     _no_effect("node.routes.ha.probe_interval", "duration", "10s", "Probing of subnet routers."),
     _no_effect("node.routes.ha.probe_timeout", "duration", "5s", "Probing of subnet routers."),

@@ -223,6 +223,7 @@ def _build(values: Mapping[str, Any]) -> Settings:
         relay=_build_relay(_section(values, "derp.server.")),
         derp_paths=values["derp.paths"],
         node_expiry=values["node.expiry"],
+        node_expiry_notice=values["node.expiry_notice"],
         ephemeral_inactivity=values["node.ephemeral.inactivity_timeout"],
         database=_build_database(_section(values, "database.")),
         tls_cert_path=values["tls_cert_path"],

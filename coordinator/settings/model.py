@@ -92,6 +92,7 @@ class Settings:
     relay: Relay
     derp_paths: tuple[Path, ...]
     node_expiry: timedelta
+    node_expiry_notice: timedelta
     ephemeral_inactivity: timedelta
     database: Database
     tls_cert_path: Path | None

@@ -31,6 +31,8 @@ class NodeRecord:
     node: Node
     index: int
     expired: bool = False
+    expires_soon: bool = False
+    """Whether its user was to be warned of the key's expiry."""
     full_seq: int = 0
     endpoints_seq: int = 0
     derp_seq: int = 0
@@ -80,13 +82,17 @@ class Snapshot:
         return None if index is None else self.records[index]
 
 
-def advance(record: NodeRecord, node: Node, *, expired: bool, seq: int) -> NodeRecord:
+def advance(
+    record: NodeRecord, node: Node, *, expired: bool, seq: int, expires_soon: bool = False
+) -> NodeRecord:
     """The record after a change, each kind of difference stamped with `seq`;
 
-    the same object when nothing differs.
+    the same object when nothing differs. A warning of the expiry lasts until the expiry is another.
     """
     old = record.node
-    if node == old and expired == record.expired and node.hostinfo is old.hostinfo:
+    expires_soon = expires_soon or (record.expires_soon and node.expiry == old.expiry)
+    now, before = (expired, expires_soon), (record.expired, record.expires_soon)
+    if node == old and now == before and node.hostinfo is old.hostinfo:
         return record
     flipped = expired != record.expired
     # A patch can neither say DERPRegion 0 nor take an expiry away: those need the whole node.
@@ -101,12 +107,13 @@ def advance(record: NodeRecord, node: Node, *, expired: bool, seq: int) -> NodeR
         record,
         node=node,
         expired=expired,
+        expires_soon=expires_soon,
         full_seq=seq if whole else record.full_seq,
         endpoints_seq=seq if node.endpoints != old.endpoints else record.endpoints_seq,
         derp_seq=seq if moved else record.derp_seq,
         presence_seq=seq if node.online != old.online else record.presence_seq,
         expiry_seq=seq if rescheduled else record.expiry_seq,
-        self_seq=seq if flipped or _self_differs(old, node) else record.self_seq,
+        self_seq=seq if now != before or _self_differs(old, node) else record.self_seq,
     )
 
 

@@ -17,6 +17,7 @@ FIELDS: Mapping[str, str] = {
     "connections": "how many connections",
     "entries": "how many audit entries",
     "error": "message of an error, when the error itself is not logged",
+    "expiry": "when a key expires",
     "machine_key": "MachineKey of a client, in full or its beginning",
     "method": "HTTP method",
     "node_id": "id of a node",

@@ -57,3 +57,22 @@ async def test_keys_expire_by_themselves() -> None:
     clock.forward(minutes=1)
     await sweeper.sweep()
     assert tailnet.snapshot.records[0].expired
+
+
+async def test_a_key_that_expires_soon_is_warned_of_once() -> None:
+    node = make_node(1, expiry=NOW + timedelta(hours=10))
+    tailnet, _, clock = make_tailnet(
+        TailnetState(users={make_user(1).id: make_user(1)}, nodes={node.id: node, 2: make_node(2)})  # type: ignore[dict-item]
+    )
+    ahead = timedelta(hours=9)
+    assert tailnet.warn_due(ahead) == []
+    clock.forward(hours=1)
+    assert [warned.id for warned in tailnet.warn_due(ahead)] == [1]
+    assert tailnet.warn_due(ahead) == []
+    sweeper = Sweeper(tailnet, inactivity=timedelta(minutes=30), notice=ahead)
+    await sweeper.sweep()
+    clock.forward(hours=10)
+    await sweeper.sweep()
+    record = tailnet.snapshot.record(node.id)
+    assert record is not None
+    assert (record.expired, record.expires_soon) == (True, True)
