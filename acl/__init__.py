@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from acl.document import Policy
+from acl.document import AccessProfile, Policy
 from acl.draft import PolicyDraft
 from acl.explain import Explanation, explain
 from acl.facts import NodeFact, TailnetFacts, UserFact
@@ -20,17 +20,20 @@ from acl.hujson import decode_policy, parse_hujson, standardize
 from acl.index import PolicyIndex
 from acl.packet_filter import CapGrant, DstPort, FilterRule
 from acl.problems import PolicyError, Problem, Span, service_error
+from acl.profiles import OpenWindow, with_windows
 from acl.reading import read_policy
 from acl.ssh import SSHAction, SSHRule
 from acl.validate import check_document
 from acl.visibility import PeerView, SelfView
 
 __all__ = [
+    "AccessProfile",
     "CapGrant",
     "DstPort",
     "Explanation",
     "FilterRule",
     "NodeFact",
+    "OpenWindow",
     "PeerView",
     "Policy",
     "PolicyDraft",
@@ -49,6 +52,7 @@ __all__ = [
     "parse_policy",
     "service_error",
     "standardize",
+    "with_windows",
 ]
 
 

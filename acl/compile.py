@@ -63,6 +63,7 @@ class SetSpec:
         ranges: addresses given as such, in the order written.
         wildcard: `*`. everything: `autogroup:danger-all`.
         postures: any one of these must hold for a node to count; empty for no condition.
+        nodes_at: the ranges mean the nodes that have such an address, and nothing else.
     """
 
     identities: tuple[str, ...] = ()
@@ -70,6 +71,7 @@ class SetSpec:
     wildcard: bool = False
     everything: bool = False
     postures: tuple[str, ...] = ()
+    nodes_at: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

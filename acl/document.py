@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from acl.problems import Problem, Span
 
 __all__ = [
+    "AccessProfile",
     "Acl",
     "AppCapability",
     "AttributeDeclaration",
@@ -151,6 +152,38 @@ class AttributeDeclaration:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AccessProfile:
+    """One entry of `access.profiles`; texts that are missing are empty, numbers None.
+
+    Attributes:
+        src: who may ask.
+        dst: what is opened, as in an ACL.
+        ssh_users: logins that are opened on the destinations.
+        approvers: who may approve; never the one who asked.
+        unanswered: how long a request waits for an answer.
+    """
+
+    name: Word
+    src: Words
+    dst: Words
+    proto: Word | None
+    ssh_users: Words
+    via: Words
+    default_duration: Word | None
+    max_duration: Word | None
+    approvers: Words
+    approvals: int | None
+    reason: Word | None
+    ticket: Word | None
+    src_posture: Words
+    hours: Word | None
+    max_active: int | None
+    break_glass: Words
+    unanswered: Word | None
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """A policy document that passed `parse_policy`.
 
@@ -179,6 +212,7 @@ class Policy:
     randomize_client_port: bool = False
     one_cgnat_route: str = ""
     attribute_declarations: tuple[AttributeDeclaration, ...] = ()
+    access_profiles: tuple[AccessProfile, ...] = ()
     warnings: tuple[Problem, ...] = ()
     text: str = ""
 

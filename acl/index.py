@@ -20,8 +20,10 @@ from acl.hujson import Json
 from acl.node_attributes import disables_ipv4
 from acl.packet_filter import Filled, FilterRule, fill_plan, plan_of, unreduced
 from acl.policy_tests import run_tests
+from acl.postures import parse_assertion, satisfies
 from acl.problems import Problem
 from acl.resolve import IdentityDirectory
+from acl.selectors import parse_selector
 from acl.ssh import SSHRule
 from acl.tag_owners import TagOwners
 from acl.updates import add, refresh_record, remove
@@ -255,6 +257,23 @@ class PolicyIndex:
     def auto_approved(self, node: NodeFact, advertised: Sequence[str]) -> tuple[str, ...]:
         """Those of the advertised routes that the policy approves unasked; the node need not be present."""
         return self._approvers.approved(node, advertised)
+
+    def means_user(self, selectors: Iterable[str], user_id: int) -> bool:
+        """Whether one of some identity selectors means a user."""
+        users_of = self.engine.directory.users_of
+        return any(user_id in users_of(parse_selector(text).text) for text in selectors)
+
+    def has_posture(self, postures: Sequence[str], node: NodeFact) -> bool:
+        """Whether a node has any of some postures of the policy; none asked for is none missing."""
+        policy = self.engine.policy
+        declared = {entry.name.text: entry.items for entry in (policy.postures if policy else ())}
+        return not postures or any(
+            satisfies(
+                [parse_assertion(word.text) for word in declared.get(name.strip(), ())], node.attributes
+            )
+            for name in postures
+            if name.strip() in declared
+        )
 
     def ip_pool(self, node: NodeFact) -> tuple[IPv4Network, ...]:
         """The IPv4 pools a new node may draw from; empty for no restriction. The node need not be present."""

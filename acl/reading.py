@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from acl.document import (
+    AccessProfile,
     Acl,
     AppCapability,
     AttributeDeclaration,
@@ -37,13 +38,19 @@ SECTIONS = (
     "groups", "hosts", "tagOwners", "ipsets", "postures", "defaultSrcPosture", "acls", "grants",
     "autoApprovers", "nodeAttrs", "ssh", "tests", "sshTests", "derpMap",
     "disableIPv4", "randomizeClientPort", "OneCGNATRoute",
-    "attrConfig",
+    "attrConfig", "access",
 )  # fmt: skip
 ACL_KEYS = ("action", "src", "dst", "proto", "srcPosture", "users", "ports")
 GRANT_KEYS = ("src", "dst", "ip", "app", "via", "srcPosture")
 SSH_KEYS = (
     "action", "src", "dst", "users", "checkPeriod", "acceptEnv", "recorder", "enforceRecorder", "srcPosture",
 )  # fmt: skip
+ACCESS_KEYS = ("profiles",)
+PROFILE_KEYS = (
+    "src", "dst", "proto", "ssh", "via", "defaultDuration", "maxDuration", "approvers", "approvals", "reason",
+    "ticket", "srcPosture", "hours", "maxActive", "breakGlass", "unanswered",
+)  # fmt: skip
+PROFILE_SSH_KEYS = ("users",)
 NODE_ATTRIBUTE_KEYS = ("target", "attr", "ipPool", "app")
 AUTO_APPROVER_KEYS = ("routes", "exitNode", "services")
 TEST_KEYS = ("src", "proto", "accept", "deny", "srcPostureAttrs", "user", "allow")
@@ -116,6 +123,14 @@ class _Reader:
         if not isinstance(value.data, bool):
             self.wrong(where, "true or false", value)
             return False
+        return value.data
+
+    def number(self, value: Value | None, where: str) -> int | None:
+        if value is None or value.data is None:
+            return None
+        if isinstance(value.data, bool) or not isinstance(value.data, int):
+            self.wrong(where, "a whole number", value)
+            return None
         return value.data
 
     def members(self, value: Value | None, where: str) -> tuple[Member, ...]:
@@ -304,6 +319,47 @@ class _Reader:
             )
         return tuple(out)
 
+    def profiles(self, value: Value | None) -> tuple[AccessProfile, ...]:
+        if value is None or value.data is None:
+            return ()
+        found = self.fields(value, "access", ACCESS_KEYS)
+        return tuple(
+            self.profile(member) for member in self.members(found.get("profiles"), "access.profiles")
+        )
+
+    def profile(self, member: Member) -> AccessProfile:
+        where = f"access.profiles[{json.dumps(member.key)}]"
+        found = self.fields(member.value, where, PROFILE_KEYS)
+        ssh = found.get("ssh")
+        login = {} if ssh is None else self.fields(ssh, f"{where}.ssh", PROFILE_SSH_KEYS)
+
+        def words(key: str) -> Words:
+            return self.words(found.get(key), f"{where}.{key}")
+
+        def word(key: str) -> Word | None:
+            return self.word(found.get(key), f"{where}.{key}")
+
+        return AccessProfile(
+            name=Word(member.key, member.key_span),
+            src=words("src"),
+            dst=words("dst"),
+            proto=word("proto"),
+            ssh_users=self.words(login.get("users"), f"{where}.ssh.users"),
+            via=words("via"),
+            default_duration=word("defaultDuration"),
+            max_duration=word("maxDuration"),
+            approvers=words("approvers"),
+            approvals=self.number(found.get("approvals"), f"{where}.approvals"),
+            reason=word("reason"),
+            ticket=word("ticket"),
+            src_posture=words("srcPosture"),
+            hours=word("hours"),
+            max_active=self.number(found.get("maxActive"), f"{where}.maxActive"),
+            break_glass=words("breakGlass"),
+            unanswered=word("unanswered"),
+            span=member.key_span,
+        )
+
     def policy(self, value: Value, text: str) -> Policy:
         found = self.fields(value, "policy", SECTIONS)
         one_cgnat = self.word(found.get("OneCGNATRoute"), "OneCGNATRoute")
@@ -331,6 +387,7 @@ class _Reader:
             randomize_client_port=self.flag(found.get("randomizeClientPort"), "randomizeClientPort"),
             one_cgnat_route="" if one_cgnat is None else one_cgnat.text,
             attribute_declarations=self.attribute_declarations(found.get("attrConfig")),
+            access_profiles=self.profiles(found.get("access")),
             text=text,
         )
 

@@ -148,7 +148,7 @@ class AddressSet:
         self.spec = spec
         self.owner = owner
         # With a condition on nodes, even `*` and prefixes stand for the nodes in them that meet it.
-        self.by_node = bool(spec.postures) or owner is not None
+        self.by_node = bool(spec.postures) or owner is not None or spec.nodes_at
         self.whole = 0
         self.narrowed = 0
         self.is_source = False

@@ -8,14 +8,14 @@ wire form, and asking a user to check in (the server does that when the client c
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from acl.document import Policy, SshEntry
 from acl.facts import NodeFact
 from acl.nodes import bits
 from acl.resolve import TAGGED, AddressSet, login_domain
-from acl.selectors import parse_selector
+from acl.selectors import Selector, parse_selector
 from acl.validate_ssh import LOCALPART, period_seconds
 
 if TYPE_CHECKING:
@@ -122,16 +122,22 @@ def _user_map(entry: SshEntry) -> tuple[tuple[str, str], ...]:
     return tuple(found.items())
 
 
+def _nodes_of(engine: Engine, selector: Selector, postures: tuple[str, ...] = ()) -> AddressSet:
+    """Logins are between nodes; an address (of an open window) means the node that has it."""
+    spec = engine.maker.spec([selector], postures)
+    return engine.address_set(replace(spec, nodes_at=True) if spec.ranges else spec)
+
+
 def _compile(entry: SshEntry, engine: Engine) -> _Entry:
     postures = engine.maker.postures(entry.src_posture)
     sources = []
     for word in entry.src:
         selector = parse_selector(word.text)
-        sources.append((engine.address_set(engine.maker.spec([selector], postures)), selector.text == TAGGED))
+        sources.append((_nodes_of(engine, selector, postures), selector.text == TAGGED))
     destinations = [parse_selector(word.text) for word in entry.dst]
     return _Entry(
         sources=sources,
-        destinations=[engine.address_set(engine.maker.spec([s])) for s in destinations if s.text != SELF],
+        destinations=[_nodes_of(engine, selector) for selector in destinations if selector.text != SELF],
         to_self=any(selector.text == SELF for selector in destinations),
         users=_user_map(entry),
         domains=tuple(

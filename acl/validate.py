@@ -17,6 +17,7 @@ from acl.ipsets import IpSetError, resolve_ipset
 from acl.placement import Names, Place, check_selector, problem
 from acl.postures import PostureError, parse_assertion
 from acl.problems import Problem
+from acl.profiles import check_profile
 from acl.selectors import SelectorKind, parse_selector
 from acl.validate_rules import check_acl, check_capability_name, check_grant, check_postures
 from acl.validate_ssh import LOCALPART, check_ssh_entry, check_ssh_test
@@ -185,6 +186,8 @@ def check_document(policy: Policy) -> list[Problem]:
         out.extend(check_ssh_entry(entry, names))
     for test in policy.ssh_tests:
         out.extend(check_ssh_test(test, names))
+    for profile in policy.access_profiles:
+        out.extend(check_profile(profile, names))
     out.extend(_check_top_level(policy))
     return out
 
@@ -203,6 +206,10 @@ def _placed_selectors(policy: Policy) -> Iterator[tuple[Word, str, str]]:
     yield from ((word, word.text, "") for word in policy.auto_approvers.exit_node)
     for attribute in policy.node_attributes:
         yield from ((word, word.text, "") for word in attribute.target)
+    for profile in policy.access_profiles:
+        people = (*profile.src, *profile.approvers, *profile.break_glass)
+        yield from ((word, word.text, "[access] ") for word in people)
+        yield from ((word, word.text.strip().rpartition(":")[0], "[access] ") for word in profile.dst)
     for rule in policy.ssh:
         yield from ((word, word.text, "[ssh] ") for word in (*rule.src, *rule.dst))
 

@@ -12,7 +12,9 @@ from coordinator.map_settings import map_config
 from coordinator.netmap.config import MapConfig
 from coordinator.netmap.fragments import Fragments
 from coordinator.netmap.world import World
+from coordinator.services.access import AccessService
 from coordinator.services.attributes import AttributeService
+from coordinator.services.incidents import IncidentService
 from coordinator.services.login import PendingLogins
 from coordinator.services.map_sessions import MapSessions
 from coordinator.services.nodes import NodeService
@@ -51,6 +53,8 @@ class Services:
     ownership: OwnershipService
     users: UserService
     keys: PreAuthKeyService
+    access: AccessService
+    incidents: IncidentService
 
     async def healthy(self) -> bool:
         """Whether the database answers."""
@@ -87,21 +91,15 @@ async def start_services(
         auto_updates=settings.auto_update_enabled,
     )
     nodes = NodeService(tailnet)
-    policy = PolicyService(
-        tailnet,
-        path=settings.policy_path,
-        database_mode=settings.policy_in_database,
-        stored=state.policy,
-        versions=store.policies,
-        on_change=nodes.approve_by_policy,
-    )
-    policy.load()
+    policy = _policy(settings, tailnet, state, store, nodes)
     logins = PendingLogins(settings.server_url, utc_now, secrets.token_hex)
     joining = _registration_settings(settings)
     registration = RegistrationService(tailnet, logins, joining, secrets.randbelow)
     sessions = MapSessions(tailnet, window=settings.coalescing_window.total_seconds())
     sweeper = Sweeper(tailnet, inactivity=settings.ephemeral_inactivity, notice=settings.node_expiry_notice)
-    for part in (tailnet, policy, sessions, sweeper):
+    access = AccessService(tailnet, policy, state.access.values())
+    await access.windows.refresh()
+    for part in (tailnet, policy, sessions, sweeper, access.windows):
         part.start()
         stack.push_async_callback(part.close)
     return Services(
@@ -117,7 +115,25 @@ async def start_services(
         ownership=OwnershipService(tailnet, joining),
         users=UserService(tailnet),
         keys=PreAuthKeyService(tailnet, secrets.token_bytes),
+        access=access,
+        incidents=IncidentService(tailnet, access),
     )
+
+
+def _policy(
+    settings: Settings, tailnet: Tailnet, state: TailnetState, store: Store, nodes: NodeService
+) -> PolicyService:
+    """The policy, loaded and in force."""
+    policy = PolicyService(
+        tailnet,
+        path=settings.policy_path,
+        database_mode=settings.policy_in_database,
+        stored=state.policy,
+        versions=store.policies,
+        on_change=nodes.approve_by_policy,
+    )
+    policy.load()
+    return policy
 
 
 def _registration_settings(settings: Settings) -> RegistrationSettings:

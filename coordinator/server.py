@@ -43,6 +43,7 @@ from coordinator.telemetry.logging import configure_logging
 from coordinator.telemetry.metrics import METRICS
 from coordinator.telemetry.tasks import spawn
 from coordinator.version import version_document
+from coordinator.web.api.access import AccessRoutes
 from coordinator.web.api.app import Routes, api_app
 from coordinator.web.api.attributes import AttributeRoutes
 from coordinator.web.api.audit import AuditRoutes
@@ -219,6 +220,7 @@ class Server:
             NodeRoutes(services.nodes, services.users, services.registration, SOCKET_ACTOR),
             OwnershipRoutes(services.ownership, services.nodes, services.users, SOCKET_ACTOR),
             PolicyRoutes(services.policy, SOCKET_ACTOR),
+            AccessRoutes(services.access, services.incidents, services.users, utc_now, SOCKET_ACTOR),
             AttributeRoutes(services.attributes, services.nodes, SOCKET_ACTOR),
             AuthRoutes(services.registration, services.logins, services.checks, SOCKET_ACTOR),
             AuditRoutes(

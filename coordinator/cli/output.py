@@ -12,7 +12,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 
 import typer
@@ -134,6 +134,11 @@ def moment(text: str | None) -> str:
     except (ValueError, OverflowError):
         # The first and the last days of the calendar have no local time everywhere.
         return text
+
+
+def seconds(number: float) -> str:
+    """A length of time for a table."""
+    return str(timedelta(seconds=number))
 
 
 def deadline(text: str | None) -> str:

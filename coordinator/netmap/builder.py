@@ -64,13 +64,9 @@ def full_map(
     if own_dns:
         head += b',"DNSConfig":' + encode(dns)
     static = fragments.static_frame(pinning=pinning, dns=not own_dns)
-    frames = [compress(head), static, fragments.rules_frame(rules)]
     views: dict[int, PeerView] = {}
-    if visible:
-        frames += _peer_frames(world, viewer, visible, views)
-        frames.append(_END_OF_PEERS)
-    else:
-        frames.append(END)
+    peers = _peer_frames(world, viewer, visible, views) if visible else [END]
+    frames = [compress(head), static, fragments.rules_frame(rules), *peers]
     state = SessionState(
         node_id=node_id,
         index=viewer.index,
@@ -91,7 +87,7 @@ def full_map(
 
 
 def _peer_frames(world: World, viewer: NodeRecord, visible: int, views: dict[int, PeerView]) -> list[bytes]:
-    """Frames from `,"Peers":[` to the last peer; fills `views` with those that depend on the viewer."""
+    """Frames from `,"Peers":[` to the end; fills `views` with those that depend on the viewer."""
     fragments, records = world.fragments, world.snapshot.records
     special = visible & world.special(viewer)
     single: list[bytes] = []
@@ -114,6 +110,7 @@ def _peer_frames(world: World, viewer: NodeRecord, visible: int, views: dict[int
             frames.append(fragments.block(number, members, records, world.default_view))
         common >>= BLOCK_BITS
         number += 1
+    frames.append(_END_OF_PEERS)
     return frames
 
 

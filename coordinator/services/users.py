@@ -42,6 +42,11 @@ class UserService:
                     return user
         raise NotFoundError(f"user `{text}` does not exist")
 
+    def login(self, user_id: int) -> str:
+        """A user's login; a stand-in for one who was deleted."""
+        user = self._tailnet.snapshot.users.get(UserID(user_id))
+        return user.login if user is not None else f"user-{user_id}"
+
     async def create(
         self, name: str, display_name: str = "", email: str = "", picture_url: str = "", *, actor: Actor
     ) -> User:

@@ -9,9 +9,11 @@ import json
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
+import msgspec
 from sqlalchemy import Row
 
 from coordinator.audit.entry import storable
+from coordinator.tailnet.access import AccessRequest
 from coordinator.tailnet.nodes import Node
 from coordinator.tailnet.preauth_keys import PreAuthKey
 from coordinator.tailnet.state import StoredPolicy
@@ -116,6 +118,16 @@ def node_from(row: Row[Any]) -> Node:
     columns["ipv4"] = IPv4Address(columns["ipv4"]) if columns["ipv4"] else None
     columns["ipv6"] = IPv6Address(columns["ipv6"]) if columns["ipv6"] else None
     return Node(**columns)
+
+
+def access_row(request: AccessRequest) -> dict[str, Any]:
+    """A request for access as columns."""
+    return {"id": request.id, "document": msgspec.json.encode(request).decode()}
+
+
+def access_from(row: Row[Any]) -> AccessRequest:
+    """A request for access from its row."""
+    return msgspec.json.decode(row.document, type=AccessRequest)
 
 
 def policy_row(policy: StoredPolicy) -> dict[str, Any]:

@@ -186,6 +186,14 @@ audit_cursors = Table(
 )
 """How far each sink has got."""
 
+access_requests = Table(
+    "access_requests",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("document", Text, nullable=False),
+)
+"""Requests for just-in-time access, as documents: they are always loaded whole."""
+
 counters = Table(
     "counters",
     metadata,

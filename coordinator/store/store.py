@@ -80,12 +80,15 @@ class Store:
             nodes = [rows.node_from(row) for row in await connection.execute(select(schema.nodes))]
             newest = select(schema.policies).order_by(schema.policies.c.id.desc()).limit(1)
             policy = (await connection.execute(newest)).first()
+            requests = await connection.execute(select(schema.access_requests))
+            access = [rows.access_from(row) for row in requests]
             counters = await connection.execute(select(schema.counters))
             return TailnetState(
                 users={user.id: user for user in users},
                 nodes={node.id: node for node in nodes},
                 preauth_keys={key.id: key for key in keys},
                 policy=rows.policy_from(policy) if policy else None,
+                access={request.id: request for request in access},
                 counters={row.name: int(row.value) for row in counters},
             )
 
@@ -120,6 +123,11 @@ class Store:
             await _delete(connection, schema.users, changes.delete_users)
             await _insert(
                 connection, schema.policies, [rows.policy_row(each) for each in changes.put_policies]
+            )
+            await _put(
+                connection,
+                schema.access_requests,
+                [rows.access_row(request) for request in changes.put_access.values()],
             )
             await _put_counters(connection, changes.counters)
             # Late, as it holds the head of the log until the commit.
@@ -249,6 +257,7 @@ async def _log(connection: AsyncConnection, changes: ChangeSet) -> int:
             "delete_users",
             "put_preauth_keys",
             "put_policies",
+            "put_access",
         )
         if getattr(changes, name)
     )

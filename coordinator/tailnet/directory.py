@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from coordinator.tailcfg.keys import MachineKey, NodeKey
+from coordinator.tailnet.access import AccessRequest
 from coordinator.tailnet.actors import NOWHERE, Actor, Origin
 from coordinator.tailnet.addresses import Address
 from coordinator.tailnet.errors import NotFoundError
@@ -31,6 +32,7 @@ class Directory:
         self._users = dict(state.users)
         self._nodes = dict(state.nodes)
         self._keys = dict(state.preauth_keys)
+        self._access = dict(state.access)
         self._counters = dict(state.counters)
         self.policy = state.policy
         self._by_node_key: dict[NodeKey, NodeID] = {}
@@ -207,6 +209,25 @@ class Directory:
 
         self._undo.append(undo)
         return key
+
+    def access(self, request_id: int) -> AccessRequest:
+        """A request for access by id; NotFoundError when there is none."""
+        found = self._access.get(request_id)
+        if found is None:
+            raise NotFoundError(f"access request {request_id} does not exist; `access list` shows them")
+        return found
+
+    def access_requests(self) -> list[AccessRequest]:
+        """All requests, oldest first."""
+        return list(self._access.values())
+
+    def put_access(self, request: AccessRequest) -> None:
+        """Add or replace a request for access."""
+        before = self._access.get(request.id)
+        self._access[request.id] = request
+        self._record(self._changes.put_access, request.id, request)
+        self._touched.append(f"access:{request.id}")
+        self._undo.append(lambda: _restore(self._access, request.id, before))
 
     def put_policy(self, policy: StoredPolicy) -> None:
         """Add a policy version; it is the one in force from now on."""

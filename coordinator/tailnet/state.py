@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from coordinator.tailnet.access import AccessRequest
 from coordinator.tailnet.actors import NOWHERE, Actor, Origin
 from coordinator.tailnet.nodes import Node, NodeID
 from coordinator.tailnet.preauth_keys import PreAuthKey
 from coordinator.tailnet.users import User, UserID
 
-ID_COUNTERS = ("users", "nodes", "preauth_keys", "policies")
+ID_COUNTERS = ("users", "nodes", "preauth_keys", "policies", "access")
 COUNTERS = (*ID_COUNTERS, "ipv4_offset", "ipv6_offset")
 """Names of the persistent counters. Ids are never given twice, not even after a deletion;
 `ipv4_offset`/`ipv6_offset` remember the last address given by sequential allocation."""
@@ -70,6 +71,7 @@ class TailnetState:
     nodes: Mapping[NodeID, Node] = field(default_factory=dict)
     preauth_keys: Mapping[int, PreAuthKey] = field(default_factory=dict)
     policy: StoredPolicy | None = None
+    access: Mapping[int, AccessRequest] = field(default_factory=dict)
     counters: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -87,6 +89,7 @@ class ChangeSet:
     put_preauth_keys: dict[int, PreAuthKey] = field(default_factory=dict)
     delete_preauth_keys: set[int] = field(default_factory=set)
     put_policies: list[StoredPolicy] = field(default_factory=list)
+    put_access: dict[int, AccessRequest] = field(default_factory=dict)
     audit: list[AuditEntry] = field(default_factory=list)
     counters: dict[str, int] = field(default_factory=dict)
 
@@ -100,6 +103,7 @@ class ChangeSet:
                 self.put_preauth_keys,
                 self.delete_preauth_keys,
                 self.put_policies,
+                self.put_access,
                 self.audit,
                 self.counters,
             )

@@ -1,0 +1,208 @@
+"""/api/v1/access: profiles, requests, decisions, incidents and figures."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from aiohttp import web
+
+from acl import AccessProfile
+from acl.durations import DurationError
+from acl.profiles import default_seconds, duration_seconds, max_seconds
+from coordinator.services.access import AccessService
+from coordinator.services.access_report import report
+from coordinator.services.access_rules import Asked
+from coordinator.services.incidents import IncidentService
+from coordinator.services.users import UserService
+from coordinator.tailcfg.codec import go_time
+from coordinator.tailnet.access import AccessRequest
+from coordinator.tailnet.actors import Actor
+from coordinator.tailnet.clock import Clock
+from coordinator.tailnet.errors import InvalidError
+from coordinator.tailnet.users import User
+from coordinator.web.api.body import Body, find_user, path_id
+
+DEFAULT_PERIOD = "30d"
+
+
+class AccessRoutes:
+    """Handlers on just-in-time access."""
+
+    def __init__(
+        self,
+        access: AccessService,
+        incidents: IncidentService,
+        users: UserService,
+        clock: Clock,
+        actor: Actor,
+    ) -> None:
+        self._access = access
+        self._incidents = incidents
+        self._users = users
+        self._clock = clock
+        self._actor = actor
+
+    def routes(self) -> list[web.RouteDef]:
+        """All routes."""
+        base = "/api/v1/access"
+        return [
+            web.get(f"{base}/profiles", self._profiles),
+            web.get(f"{base}/requests", self._list),
+            web.post(f"{base}/requests", self._request),
+            web.get(f"{base}/requests/{{request_id}}", self._show),
+            web.post(f"{base}/requests/{{request_id}}/approve", self._approve),
+            web.post(f"{base}/requests/{{request_id}}/deny", self._deny),
+            web.post(f"{base}/requests/{{request_id}}/extend", self._extend),
+            web.post(f"{base}/requests/{{request_id}}/revoke", self._revoke),
+            web.post(f"{base}/requests/{{request_id}}/review", self._review),
+            web.post(f"{base}/incidents", self._open_incident),
+            web.post(f"{base}/incidents/{{name}}/close", self._close_incident),
+            web.get(f"{base}/report", self._report),
+        ]
+
+    async def _profiles(self, request: web.Request) -> web.Response:
+        profiles = [profile_view(profile) for profile in self._access.rules.profiles()]
+        return web.json_response({"profiles": profiles})
+
+    async def _list(self, request: web.Request) -> web.Response:
+        wanted = request.query.get("state")
+        found = [self._view(each) for each in self._access.newest_first()]
+        return web.json_response({"requests": [each for each in found if wanted in (None, each["state"])]})
+
+    async def _show(self, request: web.Request) -> web.Response:
+        return self._answer(self._access.get(path_id(request, "request_id")))
+
+    async def _request(self, request: web.Request) -> web.Response:
+        body = await Body.read(request)
+        node = self._access.node(body.text("node")) if body.has("node") else None
+        owner = self._access.owner_of(node) if node is not None else None
+        by_node = owner is not None and not body.has("user")
+        user = owner if by_node and owner is not None else find_user(self._users, body.text("user"))
+        duration = body.text("for") or body.text("duration")
+        asked = Asked(
+            profile=body.text("profile"),
+            user=user,
+            node_id=node.id if node is not None else None,
+            duration=_duration("for", duration) if duration else None,
+            reason=body.text("reason"),
+            ticket=body.text("ticket"),
+            break_glass=body.flag("breakGlass"),
+        )
+        return self._answer(await self._access.request(asked, actor=self._actor))
+
+    async def _approve(self, request: web.Request) -> web.Response:
+        number, by, _ = await self._decision(request)
+        return self._answer(await self._access.approve(number, by=by, actor=self._actor))
+
+    async def _deny(self, request: web.Request) -> web.Response:
+        number, by, _ = await self._decision(request)
+        return self._answer(await self._access.deny(number, by=by, actor=self._actor))
+
+    async def _extend(self, request: web.Request) -> web.Response:
+        number, by, body = await self._decision(request)
+        more = _duration("for", body.text("for") or body.text("duration"))
+        return self._answer(await self._access.extend(number, more, by=by, actor=self._actor))
+
+    async def _revoke(self, request: web.Request) -> web.Response:
+        number, by, _ = await self._decision(request)
+        return self._answer(await self._access.revoke(number, by=by, actor=self._actor))
+
+    async def _review(self, request: web.Request) -> web.Response:
+        number, by, body = await self._decision(request)
+        note = body.text("note")
+        return self._answer(await self._access.review(number, by=by, note=note, actor=self._actor))
+
+    async def _decision(self, request: web.Request) -> tuple[int, User | None, Body]:
+        body = await Body.read(request)
+        by = find_user(self._users, body.text("as")) if body.has("as") else None
+        return path_id(request, "request_id"), by, body
+
+    async def _open_incident(self, request: web.Request) -> web.Response:
+        body = await Body.read(request)
+        people = [find_user(self._users, text) for text in body.texts("people")]
+        made = await self._incidents.open(
+            body.text("name"),
+            body.texts("profiles"),
+            people,
+            _duration("for", body.text("for")),
+            commander=find_user(self._users, body.text("commander")) if body.has("commander") else None,
+            actor=self._actor,
+        )
+        return web.json_response({"requests": [self._view(each) for each in made]})
+
+    async def _close_incident(self, request: web.Request) -> web.Response:
+        ended = await self._incidents.close(request.match_info["name"], actor=self._actor)
+        figures = report(ended, self._clock())
+        return web.json_response({"requests": [self._view(each) for each in ended], "report": figures})
+
+    async def _report(self, request: web.Request) -> web.Response:
+        now = self._clock()
+        since = now - _duration("since", request.query.get("since", DEFAULT_PERIOD))
+        found = [each for each in self._access.newest_first() if each.requested_at >= since]
+        return web.json_response({"report": report(found, now)})
+
+    def _answer(self, request: AccessRequest) -> web.Response:
+        return web.json_response({"request": self._view(request)})
+
+    def _view(self, request: AccessRequest) -> dict[str, Any]:
+        user = self._users.login(request.user_id)
+        return request_view(request, self._access.state(request), user)
+
+
+def request_view(request: AccessRequest, state: str, user: str) -> dict[str, Any]:
+    """A request; ids are texts, times RFC 3339 or null."""
+    return {
+        "id": str(request.id),
+        "state": state,
+        "end_reason": request.end_reason,
+        "profile": request.profile,
+        "user": user,
+        "node": None if request.node_id is None else str(request.node_id),
+        "reason": request.reason,
+        "ticket": request.ticket,
+        "duration_seconds": int(request.duration.total_seconds()),
+        "requested_at": go_time(request.requested_at),
+        "answer_by": go_time(request.answer_by),
+        "approvals": [{"by": each.by, "at": go_time(each.at)} for each in request.approvals],
+        "denied_by": request.denied_by,
+        "opens_at": _time(request.opens_at),
+        "closes_at": _time(request.closes_at),
+        "ended_at": _time(request.ended_at),
+        "ended_by": request.ended_by,
+        "break_glass": request.break_glass,
+        "reviewed_by": request.reviewed_by,
+        "incident": request.incident,
+    }
+
+
+def profile_view(profile: AccessProfile) -> dict[str, Any]:
+    """A profile."""
+    return {
+        "name": profile.name.text,
+        "src": [word.text for word in profile.src],
+        "dst": [word.text for word in profile.dst],
+        "ssh_users": [word.text for word in profile.ssh_users],
+        "via": [word.text for word in profile.via],
+        "approvers": [word.text for word in profile.approvers],
+        "approvals": profile.approvals if profile.approvals is not None else int(bool(profile.approvers)),
+        "default_duration_seconds": int(default_seconds(profile)),
+        "max_duration_seconds": int(max_seconds(profile)),
+        "reason": profile.reason.text if profile.reason else "",
+        "ticket": profile.ticket.text if profile.ticket else "",
+        "hours": profile.hours.text if profile.hours else "",
+        "max_active": profile.max_active,
+        "break_glass": [word.text for word in profile.break_glass],
+    }
+
+
+def _time(moment: Any) -> str | None:
+    return None if moment is None else go_time(moment)
+
+
+def _duration(name: str, text: str) -> timedelta:
+    try:
+        seconds = duration_seconds(text)
+        return timedelta(seconds=seconds)
+    except (DurationError, OverflowError):
+        raise InvalidError(f"`{name}`: `{text}` is not a duration such as 90m, 4h or 7d") from None
