@@ -23,5 +23,7 @@ class RegisterHandler:
             text = "this client is too old for this server: update Tailscale to 1.80 or newer"
             response = RegisterResponse(user=NOBODY, login=NOBODY, error=text)
         else:
-            response = await self._registration.register(request.peer.machine_key, document)
+            response = await self._registration.register(
+                request.peer.machine_key, document, remote=request.peer.remote
+            )
         await answer_json(stream, encode(response))

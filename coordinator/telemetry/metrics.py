@@ -40,6 +40,12 @@ class Metrics:
         self.registrations = Counter(
             "coordinator_registrations", "RegisterRequests by outcome.", ["outcome"], registry=self.registry
         )
+        self.rate_limited = Counter(
+            "coordinator_rate_limited",
+            "Attempts turned away after too many failures.",
+            ["kind", "scope"],
+            registry=self.registry,
+        )
         self.ssh_checks = Counter(
             "coordinator_ssh_checks",
             "SSH sessions confirmed or refused by a person.",
