@@ -61,16 +61,8 @@ class PreAuthKeyService:
             (key, its text, which is never shown again).
         """
         now = self._tailnet.clock()
-        if user_id is None and not tags:
-            raise InvalidError("a pre-auth key needs a user or tags: give --user or --tags")
-        if expiration is not None and expiration <= now:
-            raise InvalidError(f"the expiration {expiration.isoformat()} has passed already")
-        if max_uses is not None and not 1 <= max_uses <= MOST_USES:
-            raise InvalidError(f"max uses must be between 1 and {MOST_USES}, not {max_uses}")
-        if max_uses == 1 and reusable:
-            raise InvalidError("a key for one use is not reusable: leave one of the two out")
-        if len(description) > LONGEST_DESCRIPTION or not description.isprintable():
-            raise InvalidError(f"the description may have {LONGEST_DESCRIPTION} printable characters")
+        _check(user_id, tags, expiration, now)
+        _check_details(max_uses, reusable, description)
         wanted = validated_tags(self._tailnet.world.policy, tags)
         text, prefix = new_secret(self._random_bytes(SECRET_BYTES))
         secret = split_key(text)[1]
@@ -93,21 +85,7 @@ class PreAuthKeyService:
                 created_at=now,
             )
             directory.put_preauth_key(key)
-            directory.audit(
-                now,
-                actor,
-                "preauthkey.create",
-                f"preauthkey:{key.id}",
-                {
-                    "user": user_id,
-                    "tags": list(wanted),
-                    "reusable": key.reusable,
-                    "ephemeral": ephemeral,
-                    "preapproved": preapproved,
-                    "max_uses": max_uses,
-                    "description": description,
-                },
-            )
+            directory.audit(now, actor, "preauthkey.create", f"preauthkey:{key.id}", _audit_details(key))
             return key
 
         return await self._tailnet.execute(command), text
@@ -133,3 +111,31 @@ class PreAuthKeyService:
             directory.audit(now, actor, "preauthkey.delete", f"preauthkey:{key_id}")
 
         await self._tailnet.execute(command)
+
+
+def _check(user_id: int | None, tags: Sequence[str], expiration: datetime | None, now: datetime) -> None:
+    if user_id is None and not tags:
+        raise InvalidError("a pre-auth key needs a user or tags: give --user or --tags")
+    if expiration is not None and expiration <= now:
+        raise InvalidError(f"the expiration {expiration.isoformat()} has passed already")
+
+
+def _check_details(max_uses: int | None, reusable: bool, description: str) -> None:
+    if max_uses is not None and not 1 <= max_uses <= MOST_USES:
+        raise InvalidError(f"max uses must be between 1 and {MOST_USES}, not {max_uses}")
+    if max_uses == 1 and reusable:
+        raise InvalidError("a key for one use is not reusable: leave one of the two out")
+    if len(description) > LONGEST_DESCRIPTION or not description.isprintable():
+        raise InvalidError(f"the description may have {LONGEST_DESCRIPTION} printable characters")
+
+
+def _audit_details(key: PreAuthKey) -> dict[str, object]:
+    return {
+        "user": key.user_id,
+        "tags": list(key.tags),
+        "reusable": key.reusable,
+        "ephemeral": key.ephemeral,
+        "preapproved": key.preapproved,
+        "max_uses": key.max_uses,
+        "description": key.description,
+    }
