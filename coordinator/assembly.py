@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import secrets
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from time import monotonic
 
 from acl import PolicyIndex
 from coordinator.map_settings import map_config
@@ -14,6 +15,7 @@ from coordinator.netmap.fragments import Fragments
 from coordinator.netmap.world import World
 from coordinator.services.access import AccessService
 from coordinator.services.attributes import AttributeService
+from coordinator.services.device_approval import DeviceApproval
 from coordinator.services.incidents import IncidentService
 from coordinator.services.login import PendingLogins
 from coordinator.services.map_sessions import MapSessions
@@ -21,6 +23,7 @@ from coordinator.services.nodes import NodeService
 from coordinator.services.ownership import OwnershipService
 from coordinator.services.policy import PolicyService
 from coordinator.services.preauth_keys import PreAuthKeyService
+from coordinator.services.rate_limits import RateLimits, RateLimitSettings
 from coordinator.services.registration import RegistrationService, RegistrationSettings
 from coordinator.services.ssh_checks import SSHChecks
 from coordinator.services.sweeper import Sweeper
@@ -31,6 +34,7 @@ from coordinator.store.engine import postgres_url, sqlite_url
 from coordinator.store.store import Store
 from coordinator.tailnet.addresses import Prefixes
 from coordinator.tailnet.change_log import ChangeLog
+from coordinator.tailnet.device_approval import ApprovalRule
 from coordinator.tailnet.errors import CoordinatorError
 from coordinator.tailnet.facts import tailnet_facts
 from coordinator.tailnet.snapshot import Snapshot
@@ -55,6 +59,8 @@ class Services:
     keys: PreAuthKeyService
     access: AccessService
     incidents: IncidentService
+    approval: DeviceApproval
+    limits: RateLimits
 
     async def healthy(self) -> bool:
         """Whether the database answers."""
@@ -94,7 +100,8 @@ async def start_services(
     policy = _policy(settings, tailnet, state, store, nodes)
     logins = PendingLogins(settings.server_url, utc_now, secrets.token_hex)
     joining = _registration_settings(settings)
-    registration = RegistrationService(tailnet, logins, joining, secrets.randbelow)
+    limits = RateLimits(RateLimitSettings(**asdict(settings.rate_limits)), monotonic)
+    registration = RegistrationService(tailnet, logins, joining, secrets.randbelow, limits)
     sessions = MapSessions(tailnet, window=settings.coalescing_window.total_seconds())
     sweeper = Sweeper(tailnet, inactivity=settings.ephemeral_inactivity, notice=settings.node_expiry_notice)
     access = AccessService(tailnet, policy, state.access.values())
@@ -117,6 +124,8 @@ async def start_services(
         keys=PreAuthKeyService(tailnet, secrets.token_bytes),
         access=access,
         incidents=IncidentService(tailnet, access),
+        approval=DeviceApproval(tailnet),
+        limits=limits,
     )
 
 
@@ -138,7 +147,16 @@ def _policy(
 
 def _registration_settings(settings: Settings) -> RegistrationSettings:
     prefixes = Prefixes(v4=settings.prefix_v4, v6=settings.prefix_v6, random=settings.random_allocation)
-    return RegistrationSettings(prefixes=prefixes, key_lifetime=settings.node_expiry or None)
+    return RegistrationSettings(
+        prefixes=prefixes,
+        key_lifetime=settings.node_expiry or None,
+        approval=ApprovalRule(
+            required=settings.approval.required,
+            exempt_users=frozenset(settings.approval.exempt_users),
+            exempt_tags=frozenset(settings.approval.exempt_tags),
+        ),
+        address_rest=settings.address_rest,
+    )
 
 
 def _world(settings: Settings, state: TailnetState, config: MapConfig) -> World:

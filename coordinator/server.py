@@ -48,6 +48,7 @@ from coordinator.web.api.app import Routes, api_app
 from coordinator.web.api.attributes import AttributeRoutes
 from coordinator.web.api.audit import AuditRoutes
 from coordinator.web.api.auth import AuthRoutes
+from coordinator.web.api.device_approval import DeviceApprovalRoutes
 from coordinator.web.api.nodes import NodeRoutes
 from coordinator.web.api.ownership import OwnershipRoutes
 from coordinator.web.api.policy import PolicyRoutes
@@ -58,6 +59,7 @@ from coordinator.web.deadline import KEEPALIVE_SECONDS, FirstRequestDeadline
 from coordinator.web.metrics_page import metrics_app
 from coordinator.web.middleware import add_headers, errors
 from coordinator.web.public import PublicPages
+from coordinator.web.rate_limits import page_limits
 from derp.admission import Admission, AllowAll
 from derp.certificate import CertificateError, ensure_self_signed
 from derp.keys import KeyFormatError, load_or_create_private_key
@@ -219,6 +221,7 @@ class Server:
             PreAuthKeyRoutes(services.keys, services.users, SOCKET_ACTOR),
             NodeRoutes(services.nodes, services.users, services.registration, SOCKET_ACTOR),
             OwnershipRoutes(services.ownership, services.nodes, services.users, SOCKET_ACTOR),
+            DeviceApprovalRoutes(services.approval, services.nodes, SOCKET_ACTOR),
             PolicyRoutes(services.policy, SOCKET_ACTOR),
             AccessRoutes(services.access, services.incidents, services.users, utc_now, SOCKET_ACTOR),
             AttributeRoutes(services.attributes, services.nodes, SOCKET_ACTOR),
@@ -275,7 +278,7 @@ class Server:
         self, stack: AsyncExitStack, pages: PublicPages, control: ControlServer, relay: Relay | None
     ) -> None:
         settings = self._settings
-        app = web.Application(middlewares=[errors])
+        app = web.Application(middlewares=[errors, page_limits(self._services.limits)])
         app.on_response_prepare.append(add_headers)
         app.router.add_routes(pages.routes())
         app.router.add_routes(AuthPages(self._services.checks).routes())
@@ -379,7 +382,7 @@ def _may_relay(tailnet: Tailnet, node_key: str) -> bool:
         record = tailnet.snapshot.record_by_key(parse_node_key(node_key))
     except WireError:
         return False
-    return record is not None and not record.expired
+    return record is not None and not record.secluded
 
 
 def _tls(cert_path: Path, key_path: Path) -> ssl.SSLContext:

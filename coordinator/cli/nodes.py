@@ -41,6 +41,7 @@ def list_nodes(
             output.deadline(node["expiry"]),
             "online" if node["online"] else "offline",
             output.Alert("yes") if node["expired"] else "no",
+            node["approval"] if node["approval"] == "approved" else output.Alert(node["approval"]),
         ]
         for node in nodes
     ]
@@ -58,6 +59,7 @@ def list_nodes(
         "Expiration",
         "Connected",
         "Expired",
+        "Approval",
     ]
     output.emit(nodes, output.table(headers, rows))
 
@@ -180,6 +182,20 @@ def approve_routes(
     """Replace a node's approved routes."""
     node = call("POST", f"/api/v1/node/{identifier}/approve_routes", {"routes": split(routes)})["node"]
     output.emit(node, f"Approved on {node['givenName']}: {', '.join(node['approvedRoutes']) or 'nothing'}")
+
+
+@app.command("approve")
+def approve_device(identifier: NodeID) -> None:
+    """Admit a device that waits for approval."""
+    node = call("POST", f"/api/v1/node/{identifier}/approve")["node"]
+    output.emit(node, f"Node {node['givenName']} is approved.")
+
+
+@app.command("reject")
+def reject_device(identifier: NodeID) -> None:
+    """Shut a device out; final for its node key."""
+    node = call("POST", f"/api/v1/node/{identifier}/reject")["node"]
+    output.emit(node, f"Node {node['givenName']} is rejected.")
 
 
 @app.command("register", hidden=True)

@@ -23,6 +23,13 @@ def create(
     ephemeral: Annotated[bool, typer.Option("--ephemeral", help="Its nodes vanish when they leave.")] = False,
     expiration: Annotated[str, typer.Option("-e", "--expiration", help="Such as 30m, 24h, 90d.")] = "1h",
     tags: Annotated[list[str] | None, typer.Option("--tags", help="Tags of its nodes.")] = None,
+    pre_approved: Annotated[
+        bool, typer.Option("--pre-approved", help="Its nodes need no device approval.")
+    ] = False,
+    max_uses: Annotated[
+        int | None, typer.Option("--max-uses", min=1, help="So many machines may use it.")
+    ] = None,
+    description: Annotated[str, typer.Option("--description", help="What it is for.")] = "",
 ) -> None:
     """Create a key and print it; it is never shown again."""
     from coordinator.settings.durations import parse_duration
@@ -37,6 +44,9 @@ def create(
         "ephemeral": ephemeral,
         "expiration": ends.isoformat(),
         "aclTags": split(tags),
+        "preApproved": pre_approved,
+        "maxUses": max_uses,
+        "description": description,
     }
     key = call("POST", "/api/v1/preauthkey", body)["preAuthKey"]
     output.emit(key, key["key"])
@@ -56,10 +66,14 @@ def list_keys(user: Annotated[str | None, typer.Option("-u", "--user")] = None) 
             output.deadline(key["expiration"]),
             output.moment(key["createdAt"]),
             ",".join(key["aclTags"]) or (key["user"]["name"] if key["user"] else "-"),
+            f"{key['uses']}/{key['maxUses'] or ('-' if key['reusable'] else 1)}",
+            output.moment(key["lastUsed"]) if key["lastUsed"] else "never",
+            key["description"] or "-",
         ]
         for key in keys
     ]
     headers = ["ID", "Key/Prefix", "Reusable", "Ephemeral", "Used", "Expiration", "Created", "Owner"]
+    headers += ["Uses", "Last use", "Description"]
     output.emit(keys, output.table(headers, rows))
 
 

@@ -135,6 +135,8 @@ class ControlConnection:
             bytes_out=self._stream.bytes_out,
             reason=reason,
         )
+        # The library's table of its own bound methods would keep it alive until a full collection.
+        self._h2._frame_dispatch_table.clear()
         self._on_end(self)
 
     # from the server

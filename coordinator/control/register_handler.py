@@ -32,5 +32,7 @@ class RegisterHandler:
             # The id stands in the log and in the audit log.
             origin = Origin(source=request.peer.remote, request_id=secrets.token_hex(6))
             with acting_from(origin), structlog.contextvars.bound_contextvars(request_id=origin.request_id):
-                response = await self._registration.register(request.peer.machine_key, document)
+                response = await self._registration.register(
+                    request.peer.machine_key, document, remote=request.peer.remote
+                )
         await answer_json(stream, encode(response))

@@ -17,6 +17,7 @@ from coordinator.tailnet.errors import (
     ForbiddenError,
     InvalidError,
     NotFoundError,
+    RateLimitedError,
     UnavailableError,
 )
 
@@ -30,14 +31,23 @@ STATUS: Mapping[type[Exception], int] = {
     ForbiddenError: 403,
     NotFoundError: 404,
     BodyTooLargeError: 413,
+    # Only for those who failed again and again; the daemon obeys its Retry-After.
+    RateLimitedError: 429,
     # Retried silently by clients, unlike 429, which makes `tailscale up` fail.
     UnavailableError: 503,
 }
 
 
-async def answer(stream: ResponseStream, status: int, body: bytes, content_type: str) -> None:
+async def answer(
+    stream: ResponseStream,
+    status: int,
+    body: bytes,
+    content_type: str,
+    headers: Mapping[str, str] | None = None,
+) -> None:
     """A whole response."""
-    await stream.send_head(status, {"content-type": content_type, "content-length": str(len(body))})
+    head = {"content-type": content_type, "content-length": str(len(body)), **(headers or {})}
+    await stream.send_head(status, head)
     if body:
         await stream.send(body)
     await stream.finish()
@@ -48,9 +58,11 @@ async def answer_json(stream: ResponseStream, body: bytes) -> None:
     await answer(stream, 200, body, "application/json")
 
 
-async def answer_text(stream: ResponseStream, status: int, text: str) -> None:
+async def answer_text(
+    stream: ResponseStream, status: int, text: str, headers: Mapping[str, str] | None = None
+) -> None:
     """Plain text, of which clients log the first 200 characters."""
-    await answer(stream, status, text.encode(), "text/plain; charset=utf-8")
+    await answer(stream, status, text.encode(), "text/plain; charset=utf-8", headers)
 
 
 class Router:
@@ -81,6 +93,9 @@ class Router:
         try:
             await handler(request, stream)
         except (CoordinatorError, WireError, BodyTooLargeError) as error:
+            headers = {}
+            if isinstance(error, RateLimitedError):
+                headers["retry-after"] = str(error.retry_after)
             status = STATUS.get(type(error), 400)
             log.info("control request refused", path=request.path, status=status, reason=str(error))
-            await answer_text(stream, status, str(error))
+            await answer_text(stream, status, str(error), headers)

@@ -42,8 +42,8 @@ def full_map(
     fragments, snapshot = world.fragments, world.snapshot
     node_id = viewer.node.id
     visible = world.visible(viewer)
-    rules = () if viewer.expired else world.policy.filter_rules(node_id)
-    ssh = () if viewer.expired else world.policy.ssh_rules(node_id)
+    rules = () if viewer.secluded else world.policy.filter_rules(node_id)
+    ssh = () if viewer.secluded else world.policy.ssh_rules(node_id)
     self_view = world.policy.self_view(node_id)
     profiles = tuple(sorted({*owners(snapshot, visible), shown_user(viewer.node)}))
 

@@ -136,8 +136,8 @@ def _compare(world: World, state: SessionState, viewer: NodeRecord) -> tuple[_Di
         raise SessionLostError("the session is older than the change log")
     visible = world.visible(viewer)
     peers = _compare_peers(world, state, viewer, visible, changed)
-    rules = () if viewer.expired else world.policy.filter_rules(state.node_id)
-    ssh = () if viewer.expired else world.policy.ssh_rules(state.node_id)
+    rules = () if viewer.secluded else world.policy.filter_rules(state.node_id)
+    ssh = () if viewer.secluded else world.policy.ssh_rules(state.node_id)
     self_view = world.policy.self_view(state.node_id)
     tell_self = viewer.self_seq > state.seq or self_view != state.self_view
     known = state.profiles if snapshot.users_seq <= state.seq else frozenset()

@@ -98,6 +98,7 @@ def _node(
         cap=node.cap_version or UNSET,
         tags=node.tags or UNSET,
         primary_routes=primary_routes or UNSET,
+        machine_authorized=node.approved,
         expired=True if record.expired else UNSET,
     )
 

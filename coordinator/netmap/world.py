@@ -40,9 +40,9 @@ class World:
     def visible(self, viewer: NodeRecord) -> int:
         """The peers whose keys this node may have, as a bit set.
 
-        An expired node sees nobody, and nobody hears of a node that never polled.
+        A node that is expired or not approved sees nobody, and nobody hears of a node that never polled.
         """
-        if viewer.expired:
+        if viewer.secluded:
             return 0
         return self.policy.peers(viewer.node.id) & self.snapshot.announced
 

@@ -130,7 +130,7 @@ class AccessService:
 
         request = await self._apply(command)
         if asked.break_glass:
-            log.warning("access opened without approval (break-glass)", request=request.id)
+            log.warning("access opened without approval (break-glass)", access_id=request.id)
         return request
 
     async def approve(self, request_id: int, *, by: User | None, actor: Actor) -> AccessRequest:

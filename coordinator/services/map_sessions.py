@@ -76,6 +76,8 @@ class Session:
     keepalives: bool
     last_sent: float
     stuck: bool = False
+    slot: int = 0
+    """Where on the keepalive wheel it is."""
 
 
 class MapSessions:
@@ -102,7 +104,7 @@ class MapSessions:
         self._rest = window
         self._spent = 0.0
         self._leaving: dict[NodeID, asyncio.TimerHandle] = {}
-        self._wheel: dict[int, list[Session]] = {}
+        self._wheel: dict[int, set[Session]] = {}
         self._wheel_position = 0
         self._task: asyncio.Task[None] | None = None
         tailnet.on_change(self.poke)
@@ -252,7 +254,16 @@ class MapSessions:
         # Never into a slot the wheel has passed: it would not come by again.
         wait = KEEPALIVE_SECONDS + random.uniform(0, KEEPALIVE_JITTER)
         due = max(int(now + wait), self._wheel_position + 1)
-        self._wheel.setdefault(due, []).append(session)
+        session.slot = due
+        self._wheel.setdefault(due, set()).add(session)
+
+    def _leave_wheel(self, session: Session) -> None:
+        """Else the slot would keep a dead session, and its connection, until the wheel comes by."""
+        slot = self._wheel.get(session.slot)
+        if slot is not None:
+            slot.discard(session)
+            if not slot:
+                del self._wheel[session.slot]
 
     async def _turn_wheel(self) -> None:
         loop = asyncio.get_running_loop()
@@ -288,6 +299,7 @@ class MapSessions:
         self._closed(session)
 
     def _end(self, session: Session) -> None:
+        self._leave_wheel(session)
         session.stream.on_closed = None
         session.stream.on_writable = None
         session.stream.reset()
@@ -297,6 +309,7 @@ class MapSessions:
         if self._sessions.get(index) is not session:
             return
         del self._sessions[index]
+        self._leave_wheel(session)
         self._connected &= ~(1 << index)
         session.stream.on_closed = None
         session.stream.on_writable = None

@@ -16,6 +16,8 @@ from coordinator.tailnet.preauth_keys import PreAuthKey, hash_secret, new_secret
 from coordinator.tailnet.users import UserID, require_active
 
 SECRET_BYTES = 38
+LONGEST_DESCRIPTION = 200
+MOST_USES = 1_000_000_000
 
 
 class PreAuthKeyService:
@@ -37,6 +39,9 @@ class PreAuthKeyService:
         tags: Sequence[str] = (),
         reusable: bool = False,
         ephemeral: bool = False,
+        preapproved: bool = False,
+        max_uses: int | None = None,
+        description: str = "",
         expiration: datetime | None,
         actor: Actor,
     ) -> tuple[PreAuthKey, str]:
@@ -47,6 +52,9 @@ class PreAuthKeyService:
             tags: Tags of the nodes it makes; each has to be in the policy.
             reusable: Whether more than one machine may use it.
             ephemeral: Whether its nodes vanish when they leave.
+            preapproved: Whether its nodes need no device approval.
+            max_uses: How many joins it grants, at least 1; more than one makes it reusable.
+            description: What it is for, at most 200 characters.
             expiration: When it stops admitting machines; None for never.
             actor: Who asks.
 
@@ -54,10 +62,8 @@ class PreAuthKeyService:
             (key, its text, which is never shown again).
         """
         now = self._tailnet.clock()
-        if user_id is None and not tags:
-            raise InvalidError("a pre-auth key needs a user or tags: give --user or --tags")
-        if expiration is not None and expiration <= now:
-            raise InvalidError(f"the expiration {expiration.isoformat()} has passed already")
+        _check(user_id, tags, expiration, now)
+        _check_details(max_uses, reusable, description)
         wanted = validated_tags(self._tailnet.world.policy, tags)
         text, prefix = new_secret(self._random_bytes(SECRET_BYTES))
         secret = split_key(text)[1]
@@ -71,20 +77,17 @@ class PreAuthKeyService:
                 hash=hash_secret(prefix, secret),
                 user_id=None if user_id is None else UserID(user_id),
                 tags=wanted,
-                reusable=reusable,
+                reusable=reusable or (max_uses or 0) > 1,
                 ephemeral=ephemeral,
+                preapproved=preapproved,
+                description=description,
+                max_uses=max_uses,
                 expiration=expiration,
                 created_at=now,
             )
             directory.put_preauth_key(key)
-            directory.audit(
-                now,
-                actor,
-                "preauthkey.create",
-                f"preauthkey:{key.id}",
-                _summary(key),
-                name=key.masked,
-            )
+            target = f"preauthkey:{key.id}"
+            directory.audit(now, actor, "preauthkey.create", target, _summary(key), name=key.masked)
             return key
 
         return await self._tailnet.execute(command), text
@@ -116,12 +119,31 @@ class PreAuthKeyService:
         await self._tailnet.execute(command)
 
 
+def _check(user_id: int | None, tags: Sequence[str], expiration: datetime | None, now: datetime) -> None:
+    if user_id is None and not tags:
+        raise InvalidError("a pre-auth key needs a user or tags: give --user or --tags")
+    if expiration is not None and expiration <= now:
+        raise InvalidError(f"the expiration {expiration.isoformat()} has passed already")
+
+
+def _check_details(max_uses: int | None, reusable: bool, description: str) -> None:
+    if max_uses is not None and not 1 <= max_uses <= MOST_USES:
+        raise InvalidError(f"max uses must be between 1 and {MOST_USES}, not {max_uses}")
+    if max_uses == 1 and reusable:
+        raise InvalidError("a key for one use is not reusable: leave one of the two out")
+    if len(description) > LONGEST_DESCRIPTION or not description.isprintable():
+        raise InvalidError(f"the description may have {LONGEST_DESCRIPTION} printable characters")
+
+
 def _summary(key: PreAuthKey) -> dict[str, Any]:
     return {
         "user": key.user_id,
         "tags": list(key.tags),
         "reusable": key.reusable,
         "ephemeral": key.ephemeral,
+        "preapproved": key.preapproved,
+        "max_uses": key.max_uses,
+        "description": key.description,
         **_validity(key),
     }
 

@@ -248,6 +248,8 @@ class Publisher:
         if record.announced != old.announced:
             self.world.structure_seq = seq
         affected = 1 << record.index if record.self_seq == seq else 0
+        if old.announced and not record.announced:
+            affected |= self.world.policy.peers(node.id)
         facts = node_fact(node, record.index)
         if facts != node_fact(old.node, record.index):
             # Another owner, tag or address of a viewer may open or close routes of others to it.
@@ -291,8 +293,7 @@ class _Draft:
             owner = shown_user(node)
             self._owner_bits[owner] = self._owner_bits.get(owner, 0) | bit
         self.records[record.index] = record
-        if record.announced:
-            self.announced |= bit
+        self.announced = self.announced | bit if record.announced else self.announced & ~bit
         if changed:
             self.changed |= bit
 

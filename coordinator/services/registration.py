@@ -6,15 +6,14 @@ answered from the snapshot and costs no transaction.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from ipaddress import IPv4Address, IPv6Address
-from typing import cast
 
 import structlog
 
+from coordinator.services.address_allocation import AddressAllocation, RandomOffset
 from coordinator.services.login import PendingLogins
+from coordinator.services.rate_limits import RateLimits
 from coordinator.services.registration_records import RefusalRecorder, record_client, record_join
 from coordinator.services.tailnet import Tailnet
 from coordinator.tailcfg.codec import parse_go_time
@@ -30,13 +29,14 @@ from coordinator.tailcfg.keys import (
 )
 from coordinator.tailcfg.register import NOBODY, RegisterRequest, RegisterResponse
 from coordinator.tailnet.actors import Actor
-from coordinator.tailnet.addresses import Address, Network, Prefixes, next_free, next_in_pools
+from coordinator.tailnet.address_rest import AddressRest
+from coordinator.tailnet.addresses import Prefixes
+from coordinator.tailnet.device_approval import ApprovalRule
 from coordinator.tailnet.directory import Directory
 from coordinator.tailnet.errors import ConflictError, CoordinatorError, UnauthenticatedError
-from coordinator.tailnet.facts import node_fact
 from coordinator.tailnet.names import label_from_hostname, unique_label
-from coordinator.tailnet.nodes import REGISTERED_BY_AUTH_KEY, REGISTERED_BY_CLI, Node, NodeID
-from coordinator.tailnet.preauth_keys import PreAuthKey, matches, split_key
+from coordinator.tailnet.nodes import APPROVED, REGISTERED_BY_AUTH_KEY, REGISTERED_BY_CLI, Node, NodeID
+from coordinator.tailnet.preauth_keys import MALFORMED_KEY, PreAuthKey, matches, split_key
 from coordinator.tailnet.registration import (
     Attempt,
     Confirm,
@@ -63,22 +63,19 @@ log = structlog.get_logger(__name__)
 UNKNOWN_KEY = "the auth key is not known to this server; copy the whole text, or ask for a new one"
 REFUSED_BY_PERSON = "an administrator of this tailnet refused this machine"
 
-UNPLACED = 0
-"""Index of a node that is not present yet; questions about such nodes do not look at it."""
-
-RandomOffset = Callable[[int], int]
-"""Where random address allocation starts: a number below the given size."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistrationSettings:
     """What the configuration says about new nodes.
 
-    `key_lifetime` None: keys of untagged nodes never expire.
+    `key_lifetime` None: keys of untagged nodes never expire. `address_rest`: how long addresses of ephemeral
+    nodes are not given again.
     """
 
     prefixes: Prefixes
     key_lifetime: timedelta | None = None
+    approval: ApprovalRule = field(default_factory=ApprovalRule)
+    address_rest: timedelta = timedelta()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,19 +100,26 @@ class RegistrationService:
         logins: PendingLogins,
         settings: RegistrationSettings,
         random_offset: RandomOffset,
+        limits: RateLimits | None = None,
     ) -> None:
         self._tailnet = tailnet
         self._logins = logins
         self._settings = settings
-        self._random_offset = random_offset
         self._refusals = RefusalRecorder(tailnet)
+        self._limits = limits
+        self._addresses = AddressAllocation(
+            tailnet, settings.prefixes, AddressRest(settings.address_rest), random_offset
+        )
 
-    async def register(self, machine_key: MachineKey, request: RegisterRequest) -> RegisterResponse:
+    async def register(
+        self, machine_key: MachineKey, request: RegisterRequest, *, remote: str = ""
+    ) -> RegisterResponse:
         """Decide, make it durable, answer.
 
         Args:
             machine_key: Proven by the Noise session.
             request: As decoded.
+            remote: The client's address, for the limits on failures.
 
         Returns:
             The response, also for refusals (in `error`).
@@ -123,6 +127,7 @@ class RegistrationService:
         Raises:
             WireError: a key or a time in it is malformed.
             UnavailableError: try again later; the client does so by itself.
+            RateLimitedError: this client, or its address, failed too often.
         """
         parsed = _parse(machine_key, request)
         if request.followup and not (parsed.wish and parsed.wish <= self._tailnet.clock()):
@@ -130,10 +135,15 @@ class RegistrationService:
             if not admitted:
                 return self._answer(parsed, Refuse(REFUSED_BY_PERSON))
         outcome = self._decide_from_snapshot(parsed)
+        if self._limits is not None and (outcome is None or isinstance(outcome, Login)):
+            # Whoever is in already is never asked; others only while they keep failing.
+            self._limits.check("register", remote, machine_key)
         if outcome is None:
             outcome = await self._tailnet.execute(lambda directory: self._carry_out(parsed, directory))
         if isinstance(outcome, Refuse):
             await self._refusals.record(parsed.machine_key, parsed.request, outcome.message)
+        self._seen(outcome)
+        self._count_failure(outcome, remote, machine_key)
         METRICS.registrations.labels(outcome=type(outcome).__name__.lower()).inc()
         return self._answer(parsed, outcome)
 
@@ -161,7 +171,9 @@ class RegistrationService:
                 key=None,
                 former=siblings[-1] if siblings else None,
             )
-            node = self._join(parsed, join, directory)
+            # An administrator who lets a machine in has looked at it; a user who logs in has not that say.
+            admitted = actor.kind in ("socket", "api_key")
+            node = self._join(parsed, join, directory, admitted=admitted)
             record_join(directory, self._tailnet.clock(), actor, join, node, "node.approve")
             return node
 
@@ -189,7 +201,8 @@ class RegistrationService:
     def _decide_from_snapshot(self, parsed: _Parsed) -> Outcome | None:
         """What needs no transaction: nodes that are in, and machines without a key. None for the rest."""
         record = self._tailnet.snapshot.record_by_key(parsed.node_key)
-        if record is None and parsed.auth_key:
+        foreign = record is not None and record.node.machine_key != parsed.machine_key
+        if (record is None or foreign) and parsed.auth_key:
             return None
         outcome = decide(
             Attempt(
@@ -230,7 +243,7 @@ class RegistrationService:
         except UnauthenticatedError as error:
             return None, error.message
         key = directory.preauth_key_by_prefix(prefix)
-        if key is None or not matches(key, secret):
+        if not matches(key, secret):
             return None, UNKNOWN_KEY
         return key, None
 
@@ -241,6 +254,20 @@ class RegistrationService:
         return tuple(
             tag for tag in tags if tag not in key.tags and not policy.tag_allowed(tag, key.user_id, key.tags)
         )
+
+    def _seen(self, outcome: Outcome) -> None:
+        """An ephemeral node's absence counts from here, so that it is not removed before its first map."""
+        if isinstance(outcome, Confirm) and outcome.node.ephemeral:
+            self._tailnet.update_volatile(outcome.node.id, last_seen=self._tailnet.clock())
+
+    def _count_failure(self, outcome: Outcome, remote: str, machine_key: MachineKey) -> None:
+        if self._limits is None:
+            return
+        if isinstance(outcome, Login):
+            self._limits.failed(remote, machine_key)
+        elif isinstance(outcome, Refuse):
+            guessed = outcome.message in (UNKNOWN_KEY, MALFORMED_KEY)
+            self._limits.failed(remote if guessed else "", machine_key)
 
     # carrying out
 
@@ -262,21 +289,23 @@ class RegistrationService:
             case Join():
                 node = self._join(parsed, outcome, directory)
                 key = outcome.key
-                if key is not None and not key.used:
-                    directory.put_preauth_key(replace(key, used=True))
+                if key is not None:
+                    used = replace(key, used=True, uses=key.uses + 1, last_used_at=now)
+                    directory.put_preauth_key(used)
                 actor = Actor(kind="node", name=str(node.id))
                 verb = "node.register" if outcome.former is None else "node.reauthenticate"
                 record_join(directory, now, actor, outcome, node, verb)
                 outcome = Confirm(node)
         return outcome
 
-    def _join(self, parsed: _Parsed, join: Join, directory: Directory) -> Node:
+    def _join(self, parsed: _Parsed, join: Join, directory: Directory, *, admitted: bool = False) -> Node:
         if join.user_id is not None:
             require_active(directory.user(join.user_id))
         now = self._tailnet.clock()
         hostinfo = parsed.request.hostinfo or {}
         name = hostname(hostinfo)
         expiry = None if join.tags else self._expiry(now, parsed.wish)
+        approval = APPROVED if admitted else self._approval(join, directory)
         if join.former is not None:
             node = replace(
                 join.former,
@@ -286,13 +315,13 @@ class RegistrationService:
                 tags=join.tags,
                 hostname=name or join.former.hostname,
                 ephemeral=join.ephemeral,
+                approval=approval,
                 expiry=expiry,
                 auth_key_id=join.key.id if join.key else join.former.auth_key_id,
                 hostinfo=hostinfo or join.former.hostinfo,
                 cap_version=parsed.request.version or join.former.cap_version,
             )
         else:
-            prefixes = self._settings.prefixes
             node = Node(
                 id=NodeID(directory.next_id("nodes")),
                 machine_key=parsed.machine_key,
@@ -303,19 +332,24 @@ class RegistrationService:
                 hostname=name,
                 given_name=unique_label(label_from_hostname(name), directory.name_taken),
                 ipv4=None,
-                ipv6=cast("IPv6Address | None", self._allocate(directory, prefixes.v6, "ipv6_offset")),
+                ipv6=self._addresses.ipv6(directory),
                 register_method=REGISTERED_BY_AUTH_KEY if join.key else REGISTERED_BY_CLI,
                 auth_key_id=join.key.id if join.key else None,
                 ephemeral=join.ephemeral,
+                approval=approval,
                 expiry=expiry,
                 created_at=now,
                 hostinfo=hostinfo,
                 cap_version=parsed.request.version,
                 last_seen=now,
             )
-            node = replace(node, ipv4=self._allocate_v4(directory, node))
+            node = replace(node, ipv4=self._addresses.ipv4(directory, node))
         directory.put_node(node)
         return node
+
+    def _approval(self, join: Join, directory: Directory) -> str:
+        user = None if join.user_id is None else directory.user(join.user_id)
+        return self._settings.approval.state(user=user, tags=join.tags, key=join.key, former=join.former)
 
     def _expiry(self, now: datetime, wish: datetime | None) -> datetime | None:
         lifetime = self._settings.key_lifetime
@@ -324,37 +358,17 @@ class RegistrationService:
             return wish or limit
         return min(wish, limit)
 
-    def _allocate_v4(self, directory: Directory, node: Node) -> IPv4Address | None:
-        """From the pools the policy names for such a node, else from the whole prefix."""
-        prefix = self._settings.prefixes.v4
-        if prefix is None:
-            return None
-        pools = self._tailnet.world.policy.ip_pool(node_fact(node, UNPLACED))
-        if pools:
-            return next_in_pools(pools, prefix, directory.address_taken)
-        return cast("IPv4Address | None", self._allocate(directory, prefix, "ipv4_offset"))
-
-    def _allocate(self, directory: Directory, network: Network | None, counter: str) -> Address | None:
-        if network is None:
-            return None
-        if self._settings.prefixes.random:
-            start = self._random_offset(network.num_addresses)
-            return next_free(network, start, directory.address_taken)[0]
-        address, behind = next_free(network, max(directory.counter(counter), 1), directory.address_taken)
-        directory.set_counter(counter, behind)
-        return address
-
     # answering
 
     def _answer(self, parsed: _Parsed, outcome: Outcome) -> RegisterResponse:
         match outcome:
             case Confirm(node):
                 user, login = self._identity(node)
-                return RegisterResponse(user=user, login=login, machine_authorized=True)
+                return RegisterResponse(user=user, login=login, machine_authorized=node.approved)
             case RenewKey(node):
                 user, login = self._identity(node)
                 return RegisterResponse(
-                    user=user, login=login, machine_authorized=True, node_key_expired=True
+                    user=user, login=login, machine_authorized=node.approved, node_key_expired=True
                 )
             case Logout():
                 return RegisterResponse(user=NOBODY, login=NOBODY, node_key_expired=True)
@@ -393,6 +407,8 @@ def _already_in(node: Node, machine_key: MachineKey, user_id: UserID) -> Node:
     """The node a login would make, there already: it was approved twice, or joined with a key since."""
     if (node.machine_key, node.user_id, node.tags) == (machine_key, user_id, ()):
         return node
+    if node.machine_key != machine_key:
+        raise ConflictError("another machine holds this machine's node key: let it log in anew")
     raise ConflictError(
         f"the machine joined meanwhile as node `{node.given_name}` (id {node.id}), which is not this user's; "
         "`nodes move` gives a node to another user"

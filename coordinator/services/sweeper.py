@@ -12,7 +12,7 @@ from coordinator.services.tailnet import Tailnet
 from coordinator.tailnet.actors import Actor
 from coordinator.tailnet.directory import Directory
 from coordinator.tailnet.errors import NotFoundError, UnavailableError
-from coordinator.tailnet.nodes import NodeID
+from coordinator.tailnet.nodes import Node, NodeID
 from coordinator.telemetry.tasks import spawn
 
 log = structlog.get_logger(__name__)
@@ -60,21 +60,20 @@ class Sweeper:
             await self._remove(node_id)
 
     def _abandoned(self) -> list[NodeID]:
+        records = self._tailnet.snapshot.records.values()
+        return [record.node.id for record in records if record.node.ephemeral and self._absent(record.node)]
+
+    def _absent(self, node: Node) -> bool:
+        """Whether it stayed away for too long; asked again in the writer, as it may just have come back."""
         deadline = self._tailnet.clock() - self._inactivity
-        if self._started > deadline:
-            return []
-        return [
-            record.node.id
-            for record in self._tailnet.snapshot.records.values()
-            if record.node.ephemeral
-            and not record.node.online
-            and (record.node.last_seen or record.node.created_at) <= deadline
-        ]
+        if node.online or self._started > deadline:
+            return False
+        return (node.last_seen or node.created_at) <= deadline
 
     async def _remove(self, node_id: NodeID) -> None:
         def command(directory: Directory) -> None:
             record = self._tailnet.snapshot.record(node_id)
-            if record is None or record.node.online:
+            if record is None or not self._absent(record.node):
                 return
             node = directory.delete_node(node_id)
             now, target, reason = self._tailnet.clock(), f"node:{node_id}", "ephemeral, inactive"

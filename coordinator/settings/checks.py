@@ -23,6 +23,8 @@ SOCKET_PATH_BYTES = 107
 """Linux keeps 108 bytes for the path of a unix socket, the last of them zero."""
 SHORTEST_ABSENCE = timedelta(seconds=65)
 """A healthy client may stay silent this long; an ephemeral node must not be removed meanwhile."""
+LONGEST_REST = timedelta(hours=24)
+MOST_ATTEMPTS = 1_000_000
 LONGEST_WINDOW = timedelta(seconds=5)
 CLIENT_RANGES = {4: ip_network("100.64.0.0/10"), 6: ip_network("fd7a:115c:a1e0::/48")}
 """Where clients expect addresses of a tailnet. Source: tailscale net/tsaddr/tsaddr.go."""
@@ -114,6 +116,14 @@ def _timing(values: Values, problem: Say) -> None:
         problem(
             "node.ephemeral.inactivity_timeout", "must be longer than 65s, or short absences remove nodes"
         )
+    if not timedelta() <= values["node.ephemeral.address_rest"] <= LONGEST_REST:
+        problem("node.ephemeral.address_rest", "must be between 0 and 24h")
+    for name in ("address_burst", "address_per_minute", "machine_burst", "machine_per_minute"):
+        if not 1 <= values[f"rate_limits.{name}"] <= MOST_ATTEMPTS:
+            problem(f"rate_limits.{name}", f"must be a number from 1 to {MOST_ATTEMPTS}")
+    for tag in values["node.approval_exempt_tags"]:
+        if not tag.startswith("tag:"):
+            problem("node.approval_exempt_tags", f"`{tag}` must begin with tag:")
     if values["tuning.batch_change_delay"] > LONGEST_WINDOW:
         problem("tuning.batch_change_delay", "must be 5s or less")
 

@@ -16,7 +16,7 @@ from coordinator.settings.checks import check_together
 from coordinator.settings.convert import FROM_TEXT, convert
 from coordinator.settings.document import DocumentError, Entry, read_entries
 from coordinator.settings.keys import FORMER, KEYS
-from coordinator.settings.model import DNS, Audit, Database, Relay, Settings
+from coordinator.settings.model import DNS, Approval, Audit, Database, RateLimitValues, Relay, Settings
 
 ENV_PREFIX = "HEADSCALE_"
 _NOT_KEYS = (
@@ -225,6 +225,13 @@ def _build(values: Mapping[str, Any]) -> Settings:
         node_expiry=values["node.expiry"],
         node_expiry_notice=values["node.expiry_notice"],
         ephemeral_inactivity=values["node.ephemeral.inactivity_timeout"],
+        address_rest=values["node.ephemeral.address_rest"],
+        approval=Approval(
+            required=values["node.approval_required"],
+            exempt_users=tuple(values["node.approval_exempt_users"]),
+            exempt_tags=tuple(values["node.approval_exempt_tags"]),
+        ),
+        rate_limits=RateLimitValues(**_section(values, "rate_limits.")),
         database=_build_database(_section(values, "database.")),
         tls_cert_path=values["tls_cert_path"],
         tls_key_path=values["tls_key_path"],

@@ -79,6 +79,26 @@ class DNS:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Approval:
+    """Whether new nodes wait for an administrator, and which do not."""
+
+    required: bool
+    exempt_users: tuple[str, ...]
+    exempt_tags: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateLimitValues:
+    """How many failed attempts at once, and how many more a minute."""
+
+    enabled: bool
+    address_burst: int
+    address_per_minute: int
+    machine_burst: int
+    machine_per_minute: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything `coordinator serve` and the command line need to know."""
 
@@ -94,6 +114,9 @@ class Settings:
     node_expiry: timedelta
     node_expiry_notice: timedelta
     ephemeral_inactivity: timedelta
+    address_rest: timedelta
+    approval: Approval
+    rate_limits: RateLimitValues
     database: Database
     tls_cert_path: Path | None
     tls_key_path: Path | None

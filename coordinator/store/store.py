@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -206,11 +207,21 @@ async def _put(connection: AsyncConnection, table: Table, values: list[dict[str,
     """Insert, or update in place by id: other rows point at users, so these cannot leave for a moment."""
     if not values:
         return
-    columns = [name for name in values[0] if name != "id"]
+    await connection.execute(_upsert(table, connection.dialect.name), values)
+
+
+@cache
+def _upsert(table: Table, dialect: str) -> Any:
+    """Made once: it is full of reference cycles, and every join writes a pre-auth key with it.
+
+    Rows always have all columns.
+    """
     # The two dialects spell it alike but share no class.
-    statement: Any = (postgres_insert if connection.dialect.name == "postgresql" else sqlite_insert)(table)
-    replaced = {name: statement.excluded[name] for name in columns}
-    await connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=replaced), values)
+    statement: Any = (postgres_insert if dialect == "postgresql" else sqlite_insert)(table)
+    replaced = {
+        column.name: statement.excluded[column.name] for column in table.columns if column.name != "id"
+    }
+    return statement.on_conflict_do_update(index_elements=["id"], set_=replaced)
 
 
 async def _free_user_names(connection: AsyncConnection, ids: set[UserID]) -> None:

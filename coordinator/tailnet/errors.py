@@ -57,6 +57,16 @@ class ExpiredError(CoordinatorError):
     code = "expired"
 
 
+class RateLimitedError(CoordinatorError):
+    """Too many failed attempts; `retry_after` is when to come again, in whole seconds, 1 to 3600."""
+
+    code = "rate_limited"
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class UnavailableError(CoordinatorError):
     """The server cannot do this now; the same call may work later."""
 

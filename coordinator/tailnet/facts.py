@@ -19,10 +19,10 @@ _POSTURE_FIELDS = {
 def node_fact(node: Node, index: int) -> NodeFact:
     """What the policy may depend on; equal facts mean that the policy's answers are unchanged.
 
-    A route counts while it is both approved and advertised.
+    A route counts while it is both approved and advertised, and its router is an approved device.
     """
     routes: tuple[str, ...] = ()
-    if node.approved_routes:
+    if node.approved_routes and node.approved:
         advertised = routable_ips(node.hostinfo)
         routes = tuple(route for route in node.approved_routes if route in advertised)
     return NodeFact(

@@ -23,6 +23,11 @@ REGISTERED_BY_AUTH_KEY = "authkey"
 REGISTERED_BY_CLI = "cli"
 REGISTERED_BY_OIDC = "oidc"
 
+APPROVED = "approved"
+PENDING = "pending"
+REJECTED = "rejected"
+"""Device approval. A node that is not approved sees nobody and nobody sees it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
@@ -50,6 +55,7 @@ class Node:
     register_method: str = REGISTERED_BY_AUTH_KEY
     auth_key_id: int | None = None
     ephemeral: bool = False
+    approval: str = APPROVED
     expiry: datetime | None = None
     created_at: datetime
     approved_routes: tuple[str, ...] = ()
@@ -69,6 +75,11 @@ class Node:
     def tagged(self) -> bool:
         """Whether the node belongs to tags and not to a user."""
         return bool(self.tags)
+
+    @property
+    def approved(self) -> bool:
+        """Whether an administrator, or a rule that stands for one, admitted the device."""
+        return self.approval == APPROVED
 
     @property
     def addresses(self) -> tuple[IPv4Address | IPv6Address, ...]:

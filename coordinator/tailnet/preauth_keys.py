@@ -18,6 +18,7 @@ KEY_PREFIX = "hskey-auth-"
 PREFIX_CHARS = 12
 SECRET_CHARS = 64
 HASH_BLAKE2B = "blake2b"
+MALFORMED_KEY = "the auth key is malformed: copy the whole text `preauthkeys create` printed (hskey-auth-...)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +39,13 @@ class PreAuthKey:
     ephemeral: bool = False
     used: bool = False
     revoked: bool = False
+    preapproved: bool = False
+    """Its nodes need no device approval."""
+    description: str = ""
+    max_uses: int | None = None
+    """How many joins it grants in all; None: one, or any number when `reusable`."""
+    uses: int = 0
+    last_used_at: datetime | None = None
     expiration: datetime | None
     created_at: datetime
 
@@ -69,9 +77,7 @@ def split_key(text: str) -> tuple[str, str]:
     """
     body = text.strip().removeprefix(KEY_PREFIX).removeprefix("tskey-auth-")
     if len(body) != PREFIX_CHARS + 1 + SECRET_CHARS or body[PREFIX_CHARS] != "-":
-        raise UnauthenticatedError(
-            "the auth key is malformed: copy the whole text `preauthkeys create` printed (hskey-auth-...)"
-        )
+        raise UnauthenticatedError(MALFORMED_KEY)
     return body[:PREFIX_CHARS], body[PREFIX_CHARS + 1 :]
 
 
@@ -80,8 +86,11 @@ def hash_secret(prefix: str, secret: str) -> bytes:
     return hashlib.blake2b(secret.encode(), digest_size=32, salt=prefix.encode()[:16]).digest()
 
 
-def matches(key: PreAuthKey, secret: str) -> bool:
-    """Constant-time check of a presented secret."""
+def matches(key: PreAuthKey | None, secret: str) -> bool:
+    """Constant-time check of a presented secret; as long for a key that does not exist."""
+    if key is None:
+        hmac.compare_digest(bytes(32), hash_secret("0" * PREFIX_CHARS, secret))
+        return False
     if key.hash_scheme != HASH_BLAKE2B:
         return False
     return hmac.compare_digest(key.hash, hash_secret(key.prefix, secret))

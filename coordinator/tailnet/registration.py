@@ -8,13 +8,16 @@ control/controlclient/direct.go for what clients send, and observed behaviour of
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from coordinator.tailcfg.keys import MachineKey, NodeKey
-from coordinator.tailnet.nodes import Node
+from coordinator.tailnet.nodes import REJECTED, Node
 from coordinator.tailnet.preauth_keys import PreAuthKey
 from coordinator.tailnet.users import UserID
+
+REJECTED_DEVICE = "an administrator of this tailnet rejected this device; ask them, then log in anew"
+UNUSABLE_NODE_KEY = "this node key cannot be used; log out and in again to make a new one"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +42,8 @@ class Attempt:
     tags_refused: tuple[str, ...] = ()
     node: Node | None = None
     """The node that holds the NodeKey."""
+    key_taken: bool = False
+    """Another machine holds the NodeKey; set by `decide`."""
     previous: Node | None = None
     """The node that holds the OldNodeKey."""
     siblings: Sequence[Node] = field(default=())
@@ -115,6 +120,11 @@ def key_refusal(key: PreAuthKey, now: datetime) -> str | None:
         return f"auth key {key.masked} has been revoked; ask an administrator for a new one"
     if key.expiration is not None and key.expiration <= now:
         return f"auth key {key.masked} has expired; ask an administrator for a new one"
+    if key.max_uses is not None and key.uses >= key.max_uses:
+        return (
+            f"auth key {key.masked} has admitted as many machines as it may ({key.max_uses});"
+            " ask an administrator for a new one"
+        )
     if key.used and not key.reusable:
         return f"auth key {key.masked} is a one-time key and already used; ask an administrator for a new one"
     return None
@@ -144,6 +154,12 @@ def former_node(attempt: Attempt, user_id: UserID | None, tags: tuple[str, ...])
     return None
 
 
+def _logout(attempt: Attempt) -> Outcome:
+    # A rejection stays on record until an administrator deletes the node, or the sweeper an ephemeral one.
+    rejected = attempt.node is not None and attempt.node.approval == REJECTED
+    return Logout(None if rejected else attempt.node)
+
+
 def _confirm_or_shorten(attempt: Attempt) -> Outcome:
     node = attempt.node
     assert node is not None
@@ -166,6 +182,8 @@ def _join_with_key(attempt: Attempt) -> Outcome:
     tags = granted_tags(attempt)
     if not tags and key.user_id is None:
         return Refuse(f"auth key {key.masked} has neither user nor tags; ask an administrator for a new one")
+    if attempt.key_taken:
+        return Refuse(UNUSABLE_NODE_KEY)
     return Join(
         user_id=None if tags else key.user_id,
         tags=tags,
@@ -176,12 +194,12 @@ def _join_with_key(attempt: Attempt) -> Outcome:
 
 
 TABLE: tuple[Row, ...] = (
+    Row("logout", lambda a: a.wish is not None and a.wish <= a.now, _logout),
     Row(
-        "node key of another machine",
-        lambda a: a.node is not None and a.node.machine_key != a.machine_key,
-        lambda a: Refuse("this node key belongs to another machine; log out and in again to make a new one"),
+        "rejected device",
+        lambda a: a.node is not None and a.node.approval == REJECTED,
+        lambda a: Refuse(REJECTED_DEVICE),
     ),
-    Row("logout", lambda a: a.wish is not None and a.wish <= a.now, lambda a: Logout(a.node)),
     Row(
         "expired node comes back",
         lambda a: a.node is not None and a.node.expired(a.now),
@@ -211,7 +229,14 @@ TABLE: tuple[Row, ...] = (
 
 
 def decide(attempt: Attempt) -> Outcome:
-    """What the request means; pure, so it may be asked again with newer facts."""
+    """What the request means; pure, so it may be asked again with newer facts.
+
+    A NodeKey another machine holds is treated as one nobody holds: whoever does not prove the MachineKey
+    learns nothing of the node. Only a valid auth key gets to the refusal that keeps the key from being
+    held twice.
+    """
+    if attempt.node is not None and attempt.node.machine_key != attempt.machine_key:
+        attempt = replace(attempt, node=None, key_taken=True)
     for row in TABLE:
         if row.when(attempt):
             return row.then(attempt)

@@ -46,7 +46,12 @@ class NodeRecord:
 
         clients treat a peer without DiscoKey as dead, so it has to have polled once.
         """
-        return self.node.disco_key is not None
+        return self.node.disco_key is not None and self.node.approved
+
+    @property
+    def secluded(self) -> bool:
+        """Whether the node is told of nobody: its key is expired, or the device is not approved."""
+        return self.expired or not self.node.approved
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +127,7 @@ def _whole_node_differs(old: Node, new: Node) -> bool:
         (old.node_key, old.disco_key, old.given_name, old.user_id, old.tags, old.ipv4, old.ipv6)
         != (new.node_key, new.disco_key, new.given_name, new.user_id, new.tags, new.ipv4, new.ipv6)
         or old.approved_routes != new.approved_routes
+        or old.approval != new.approval
         or old.cap_version != new.cap_version
         or (old.hostinfo is not new.hostinfo and peer_view(old.hostinfo) != peer_view(new.hostinfo))
     )
@@ -136,7 +142,7 @@ def _self_differs(old: Node, new: Node) -> bool:
         new.ipv4,
         new.ipv6,
         new.expiry,
-    ) or old.approved_routes != new.approved_routes
+    ) or (old.approved_routes, old.approval) != (new.approved_routes, new.approval)
 
 
 def shown_user(node: Node) -> UserID:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 FIELDS: Mapping[str, str] = {
+    "access_id": "id of a request for access",
     "blocks": "blocks of memory that Python holds",
     "bytes_in": "bytes received on a connection",
     "bytes_out": "bytes sent on a connection",

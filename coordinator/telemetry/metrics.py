@@ -48,6 +48,9 @@ class Metrics:
         self.ssh_checks = self._counter(
             "ssh_checks", "SSH sessions confirmed or refused by a person.", "outcome"
         )
+        self.rate_limited = self._counter(
+            "rate_limited", "Attempts turned away after too many failures.", "kind", "scope"
+        )
         self.waiting_commands = self._gauge("waiting_commands", "Commands in the writer's queue.")
 
     def _count_audit(self) -> None:

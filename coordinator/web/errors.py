@@ -22,6 +22,7 @@ STATUS: Mapping[str, int] = {
     "not_found": 404,
     "conflict": 409,
     "expired": 410,
+    "rate_limited": 429,
     "unavailable": 503,
     "internal": 500,
 }

@@ -268,7 +268,7 @@ class Lifecycle(RuleBasedStateMachine):
             version=142, node_key=stolen, expiry=wish, auth=RegisterAuth(auth_key=secret)
         )
         response = self.run(self.registration.register(machine_key(thief), request))
-        assert response.error
+        assert not response.machine_authorized
         assert self.everything() == before
 
     # ---- what administrators do ---------------------------------------------------------------------

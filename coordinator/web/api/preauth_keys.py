@@ -53,6 +53,9 @@ class PreAuthKeyRoutes:
             tags=body.texts("aclTags"),
             reusable=body.flag("reusable"),
             ephemeral=body.flag("ephemeral"),
+            preapproved=body.flag("preApproved"),
+            max_uses=body.number("maxUses"),
+            description=body.text("description"),
             expiration=expiration,
             actor=self._actor,
         )

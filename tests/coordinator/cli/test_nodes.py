@@ -68,3 +68,14 @@ async def test_posture_attributes(cli: CommandLine) -> None:
     assert "custom:tier" not in await cli.json("nodes", "attributes", "-i", "1", "--unset", "custom:tier")
     assert "NAME=VALUE" in await cli.refused("nodes", "attributes", "-i", "1", "--set", "custom:tier")
     assert "custom:" in await cli.refused("nodes", "attributes", "-i", "1", "--set", "tier=prod")
+
+
+async def test_a_device_is_approved_and_rejected(cli: CommandLine) -> None:
+    client = FakeTailscaled(cli.server.url, hostname="web")
+    await client.connect()
+    await client.register(await cli.server.auth_key())
+    assert "is approved" in await cli.ok("nodes", "approve", "--identifier", "1")
+    assert "is rejected" in await cli.ok("nodes", "reject", "--identifier", "1")
+    assert "rejected" in await cli.ok("nodes", "list")
+    assert "final for its key" in await cli.refused("nodes", "approve", "--identifier", "1")
+    await client.close()

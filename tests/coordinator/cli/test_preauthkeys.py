@@ -27,6 +27,21 @@ async def test_the_life_of_a_key(cli: CommandLine) -> None:
     assert len(await cli.json("preauthkeys", "list")) == 2
 
 
+async def test_what_a_key_for_ci_says_of_itself(cli: CommandLine) -> None:
+    await cli.ok(
+        "preauthkeys", "create", "--tags", "tag:ci", "--ephemeral", "--max-uses", "5", "--pre-approved",
+        "--description", "nightly build",
+    )  # fmt: skip
+    (key,) = await cli.json("preauthkeys", "list")
+    assert (key["maxUses"], key["uses"], key["lastUsed"], key["preApproved"]) == (5, 0, None, True)
+    shown = await cli.ok("preauthkeys", "list")
+    for text in ("nightly build", "0/5", "never"):
+        assert text in shown
+    assert "not reusable" in await cli.refused(
+        "preauthkeys", "create", "--tags", "tag:ci", "--max-uses", "1", "--reusable"
+    )
+
+
 async def test_json_line_is_one_line(cli: CommandLine) -> None:
     await cli.ok("users", "create", "ci")
     line = await cli.ok("-o", "json-line", "preauthkeys", "create", "--user", "ci")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -60,3 +61,17 @@ async def test_two_hundred_at_once(server: Running) -> None:
     assert len(set(names)) == 200
     for client in clients:
         await client.close()
+
+
+async def test_after_too_many_failures_the_client_is_told_when_to_come_again(tmp_path: Path) -> None:
+    async with running_server(tmp_path, more="rate_limits: {machine_burst: 2}") as server:
+        client, other = FakeTailscaled(server.url), FakeTailscaled(server.url)
+        for _ in range(2):
+            assert "malformed" in (await client.register("hskey-auth-wrong"))["Error"]
+        body = {"Version": 142, "NodeKey": client.node_key, "Auth": {"AuthKey": "hskey-auth-wrong"}}
+        status, headers, text = await client.request("POST", "/machine/register", json.dumps(body).encode())
+        assert (status, b"this machine" in text) == (429, True)
+        assert 1 <= int(headers["retry-after"]) <= 3600
+        assert (await other.register(await server.auth_key()))["MachineAuthorized"]
+        for each in (client, other):
+            await each.close()

@@ -38,6 +38,9 @@ async def test_what_cannot_be_made() -> None:
         await keys.create(user_id=9, expiration=None, actor=ACTOR)
     with pytest.raises(InvalidError, match="passed"):
         await keys.create(user_id=9, expiration=NOW, actor=ACTOR)
+    for fields in ({"max_uses": 0}, {"max_uses": 1, "reusable": True}, {"description": "a" * 201}):
+        with pytest.raises(InvalidError):
+            await keys.create(user_id=9, expiration=None, actor=ACTOR, **fields)  # type: ignore[arg-type]
     with pytest.raises(NotFoundError):
         await keys.expire(1, actor=ACTOR)
     with pytest.raises(NotFoundError):

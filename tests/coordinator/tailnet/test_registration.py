@@ -7,8 +7,11 @@ from datetime import timedelta
 
 import pytest
 
+from coordinator.tailnet.nodes import REJECTED
 from coordinator.tailnet.registration import (
+    REJECTED_DEVICE,
     TABLE,
+    UNUSABLE_NODE_KEY,
     Attempt,
     Confirm,
     Join,
@@ -31,8 +34,29 @@ def test_a_node_key_of_another_machine_is_refused_whatever_else_is_presented() -
     """Pitfall: a NodeKey must never be usable from another machine key."""
     key, _ = make_key(reusable=True)
     attempt = replace(BASE, machine_key=machine_key(2), node=NODE, key=key)
-    assert isinstance(decide(attempt), Refuse)
-    assert isinstance(decide(replace(attempt, wish=LOGOUT)), Refuse)
+    assert decide(attempt) == Refuse(UNUSABLE_NODE_KEY)
+    assert decide(replace(attempt, wish=LOGOUT)) == Logout(None)
+
+
+def test_a_node_key_of_another_machine_is_as_unknown_to_those_without_an_auth_key() -> None:
+    stranger = replace(BASE, machine_key=machine_key(2), node=NODE)
+    unknown = replace(stranger, node=None)
+    for changes in ({}, {"wish": LOGOUT}, {"key_problem": "unknown"}):
+        assert decide(replace(stranger, **changes)) == decide(replace(unknown, **changes))  # type: ignore[arg-type]
+
+
+def test_a_rejected_device_is_told_so_and_cannot_log_its_rejection_away() -> None:
+    rejected = replace(NODE, approval=REJECTED, expiry=NOW)
+    assert decide(replace(BASE, node=rejected)) == Refuse(REJECTED_DEVICE)
+    key, _ = make_key(reusable=True)
+    assert decide(replace(BASE, node=rejected, key=key)) == Refuse(REJECTED_DEVICE)
+    assert decide(replace(BASE, node=rejected, wish=LOGOUT)) == Logout(None)
+
+
+def test_max_uses_bounds_a_key() -> None:
+    key, _ = make_key(reusable=True, max_uses=3, uses=2, used=True)
+    assert isinstance(decide(replace(BASE, key=key)), Join)
+    assert isinstance(decide(replace(BASE, key=replace(key, uses=3))), Refuse)
 
 
 def test_a_past_expiry_is_a_logout_even_with_an_auth_key() -> None:
