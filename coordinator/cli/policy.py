@@ -28,6 +28,25 @@ def get() -> None:
     print(call("GET", "/api/v1/policy")["policy"], end="")
 
 
+@app.command("export")
+def export(
+    file: Annotated[
+        Path | None, typer.Argument(help="A policy file; without one, the policy in force.")
+    ] = None,
+    without: Annotated[
+        list[str] | None, typer.Option("--without", help="A section to leave out, such as access.")
+    ] = None,
+) -> None:
+    """Print a policy without some of its sections, fit for other servers; comments are kept."""
+    from acl.sections import without_section
+
+    text = read(file) if file is not None else call("GET", "/api/v1/policy")["policy"]
+    parse(file, text)
+    for section in without or ():
+        text = without_section(text, section)
+    print(text, end="")
+
+
 @app.command("set")
 def set_policy(
     file: File = None,

@@ -87,3 +87,12 @@ async def test_formatting(cli: CommandLine, tmp_path: Path) -> None:
     assert "Nothing to do" in await cli.ok("policy", "fmt", "--check", str(path))
     path.write_text('{"acls": ')
     assert "p.hujson:1:" in await cli.refused("policy", "fmt", str(path))
+
+
+async def test_export_leaves_a_section_out(cli: CommandLine, tmp_path: Path) -> None:
+    path = tmp_path / "other.hujson"
+    path.write_text('{\n  // kept\n  "acls": [],\n  "access": {"profiles": {}},\n}\n')
+    out = await cli.ok("policy", "export", str(path), "--without", "access")
+    assert out == '{\n  // kept\n  "acls": [],\n}\n'
+    assert '"tagOwners"' in await cli.ok("policy", "export")
+    assert "tagOwners" not in await cli.ok("policy", "export", "--without", "tagOwners", "--without", "acls")

@@ -1,0 +1,36 @@
+"""docs/jit.md: every command of it works, in its order, with the policy it shows."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shlex
+import sys
+from pathlib import Path
+
+from tests.support.fake_tailscaled import FakeTailscaled
+from tests.support.server_in_process import running_server
+
+PAGE = Path(__file__).parents[2] / "docs" / "jit.md"
+
+
+async def test_the_commands_of_the_page_work(tmp_path: Path) -> None:
+    text = PAGE.read_text()
+    policy = re.search(r"```hujson\n(.*?)```", text, re.DOTALL)
+    assert policy is not None
+    commands = re.findall(r"^    coordinator (.+?)(?:  +#.*)?$", text, re.MULTILINE)
+    assert len(commands) >= 12
+    async with running_server(tmp_path, policy[1]) as server:
+        for name in ("ada", "bob"):
+            client = FakeTailscaled(server.url, hostname=f"{name}s-laptop")
+            await client.connect()
+            await client.register(await server.auth_key(name))
+            await client.close()
+        for command in commands:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "coordinator", "-c", str(server.config), *shlex.split(command),
+                stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+            )  # fmt: skip
+            out, _ = await process.communicate()
+            assert process.returncode == 0, f"{command}: {out.decode()}"
+            assert out.strip(), command
