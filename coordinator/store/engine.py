@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from coordinator.tailnet.errors import InvalidError
 
+RETRY_SECONDS = 0.05
 BUSY_TIMEOUT_MS = 5000
 """How long SQLite waits for another process that holds the file, such as a backup."""
 SLOW_CONNECT_SECONDS = 10
@@ -77,7 +80,7 @@ def make_engine(url: URL, *, echo: bool = False, pool_size: int = 10) -> AsyncEn
         connection.isolation_level = None
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
-        cursor.execute(f"PRAGMA journal_mode={'WAL' if wal else 'DELETE'}")
+        _set_journal_mode(cursor, "WAL" if wal else "DELETE")
         # FULL: a commit has reached the disk when it returns, also in WAL mode.
         cursor.execute("PRAGMA synchronous=FULL")
         cursor.execute("PRAGMA foreign_keys=ON")
@@ -91,6 +94,23 @@ def make_engine(url: URL, *, echo: bool = False, pool_size: int = 10) -> AsyncEn
         connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def _set_journal_mode(cursor: Any, mode: str) -> None:
+    """Change it, waiting for others: SQLite's own busy timeout does not cover this one statement.
+
+    Two servers that start on one new database meet here while the first of them makes its tables.
+    """
+    deadline = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    while True:
+        try:
+            cursor.execute(f"PRAGMA journal_mode={mode}")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(RETRY_SECONDS)
+        else:
+            return
 
 
 def reading(engine: AsyncEngine) -> AsyncEngine:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+import threading
 import uuid
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import pytest
 from sqlalchemy import URL, text
 from sqlalchemy.exc import OperationalError
 
-from coordinator.store.engine import make_engine, postgres_url, reading, sqlite_url
+from coordinator.store.engine import _set_journal_mode, make_engine, postgres_url, reading, sqlite_url
 from coordinator.tailnet.errors import InvalidError
 from tests.support.postgres import USER, Cluster
 
@@ -101,3 +103,18 @@ async def test_postgresql_through_its_socket(cluster: Cluster) -> None:
     finally:
         await engine.dispose()
         cluster.drop_database(name)
+
+
+def test_a_new_database_that_another_server_is_filling_is_waited_for(tmp_path: Path) -> None:
+    """Pitfall: SQLite answers a change of the journal mode with `database is locked` at once."""
+    other = sqlite3.connect(tmp_path / "db", isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    other.execute("CREATE TABLE t (x)")
+    timer = threading.Timer(0.3, lambda: other.execute("COMMIT"))
+    timer.start()
+    mine = sqlite3.connect(tmp_path / "db", isolation_level=None)
+    _set_journal_mode(mine.cursor(), "WAL")
+    assert mine.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    timer.join()
+    mine.close()
+    other.close()
