@@ -14,6 +14,7 @@ from coordinator.netmap.config import MapConfig
 from coordinator.netmap.fragments import Fragments
 from coordinator.netmap.world import World
 from coordinator.services.access import AccessService
+from coordinator.services.api_keys import ApiKeyService
 from coordinator.services.attributes import AttributeService
 from coordinator.services.device_approval import DeviceApproval
 from coordinator.services.incidents import IncidentService
@@ -58,6 +59,7 @@ class Services:
     users: UserService
     keys: PreAuthKeyService
     access: AccessService
+    api_keys: ApiKeyService
     incidents: IncidentService
     approval: DeviceApproval
     limits: RateLimits
@@ -123,6 +125,7 @@ async def start_services(
         users=UserService(tailnet),
         keys=PreAuthKeyService(tailnet, secrets.token_bytes),
         access=access,
+        api_keys=ApiKeyService(tailnet, state.api_keys.values(), secrets.token_bytes),
         incidents=IncidentService(tailnet, access),
         approval=DeviceApproval(tailnet),
         limits=limits,

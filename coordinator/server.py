@@ -36,7 +36,6 @@ from coordinator.services.tailnet import Tailnet
 from coordinator.settings.model import Settings
 from coordinator.tailcfg.errors import WireError
 from coordinator.tailcfg.keys import machine_key_from_bytes, node_key_from_bytes, parse_node_key, raw_bytes
-from coordinator.tailnet.actors import Actor
 from coordinator.tailnet.errors import CoordinatorError, InvalidError
 from coordinator.telemetry.collector import Collector
 from coordinator.telemetry.logging import configure_logging
@@ -44,10 +43,14 @@ from coordinator.telemetry.metrics import METRICS
 from coordinator.telemetry.tasks import spawn
 from coordinator.version import version_document
 from coordinator.web.api.access import AccessRoutes
+from coordinator.web.api.acting import SOCKET_ACTOR
+from coordinator.web.api.api_keys import ApiKeyRoutes
 from coordinator.web.api.app import Routes, api_app
 from coordinator.web.api.attributes import AttributeRoutes
 from coordinator.web.api.audit import AuditRoutes
 from coordinator.web.api.auth import AuthRoutes
+from coordinator.web.api.bearer import BearerGuard
+from coordinator.web.api.body import MAX_BODY
 from coordinator.web.api.device_approval import DeviceApprovalRoutes
 from coordinator.web.api.nodes import NodeRoutes
 from coordinator.web.api.ownership import OwnershipRoutes
@@ -69,7 +72,6 @@ from derp.stun_server import serve_stun
 
 log = structlog.get_logger(__name__)
 
-SOCKET_ACTOR = Actor(kind="socket", name="local")
 FIRST_USER = "first"
 FIRST_KEY_LIFETIME = timedelta(hours=24)
 SHUTDOWN_SECONDS = 3.0
@@ -217,21 +219,24 @@ class Server:
             logins=services.logins,
         )
         nouns: list[Routes] = [
-            UserRoutes(services.users, SOCKET_ACTOR),
-            PreAuthKeyRoutes(services.keys, services.users, SOCKET_ACTOR),
-            NodeRoutes(services.nodes, services.users, services.registration, SOCKET_ACTOR),
-            OwnershipRoutes(services.ownership, services.nodes, services.users, SOCKET_ACTOR),
-            DeviceApprovalRoutes(services.approval, services.nodes, SOCKET_ACTOR),
-            PolicyRoutes(services.policy, SOCKET_ACTOR),
-            AccessRoutes(services.access, services.incidents, services.users, utc_now, SOCKET_ACTOR),
-            AttributeRoutes(services.attributes, services.nodes, SOCKET_ACTOR),
-            AuthRoutes(services.registration, services.logins, services.checks, SOCKET_ACTOR),
+            UserRoutes(services.users),
+            PreAuthKeyRoutes(services.keys, services.users),
+            NodeRoutes(services.nodes, services.users, services.registration),
+            OwnershipRoutes(services.ownership, services.nodes, services.users),
+            ApiKeyRoutes(services.api_keys, services.users),
+            DeviceApprovalRoutes(services.approval, services.nodes),
+            PolicyRoutes(services.policy),
+            AccessRoutes(services.access, services.incidents, services.users, utc_now),
+            AttributeRoutes(services.attributes, services.nodes),
+            AuthRoutes(services.registration, services.logins, services.checks),
             AuditRoutes(
                 await start_audit(stack, self._settings.audit, services.store, tailnet, services.policy)
             ),
         ]
         await self._serve_api(stack, api_app(nouns, services.healthy, version_document()))
-        await self._serve_public(stack, pages, control, relay)
+        guard = BearerGuard(services.api_keys, services.limits)
+        remote = [guard.guard(route) for noun in nouns for route in noun.routes()]
+        await self._serve_public(stack, [*remote, *pages.routes()], control, relay)
         lag = spawn("loop lag", _measure_lag(tailnet))
         stack.callback(lag.cancel)
         return services.policy
@@ -275,12 +280,18 @@ class Server:
     # listeners
 
     async def _serve_public(
-        self, stack: AsyncExitStack, pages: PublicPages, control: ControlServer, relay: Relay | None
+        self,
+        stack: AsyncExitStack,
+        routes: list[web.RouteDef],
+        control: ControlServer,
+        relay: Relay | None,
     ) -> None:
         settings = self._settings
-        app = web.Application(middlewares=[errors, page_limits(self._services.limits)])
+        app = web.Application(
+            middlewares=[errors, page_limits(self._services.limits)], client_max_size=MAX_BODY
+        )
         app.on_response_prepare.append(add_headers)
-        app.router.add_routes(pages.routes())
+        app.router.add_routes(routes)
         app.router.add_routes(AuthPages(self._services.checks).routes())
         app.router.add_routes(control.routes())
         if relay is not None:

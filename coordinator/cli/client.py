@@ -1,4 +1,4 @@
-"""HTTP over the server's unix socket, with the standard library only."""
+"""HTTP over the server's unix socket, or to a server elsewhere with an API key; standard library only."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import http.client
 import json
 import os
 import socket
+import ssl
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 from coordinator.cli.output import CONTEXT, CommandError
 
@@ -34,6 +36,30 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(str(self._path))
 
 
+@dataclass(frozen=True, slots=True)
+class _Remote:
+    """A server elsewhere, reached with an API key."""
+
+    address: str
+    api_key: str
+    insecure: bool
+
+    def connection(self, timeout: float) -> http.client.HTTPConnection:
+        """A bare host name means https."""
+        parts = urlsplit(self.address if "://" in self.address else f"https://{self.address}")
+        if parts.scheme == "http":
+            return http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=timeout)
+        context = ssl.create_default_context()
+        if self.insecure:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        host, port = parts.hostname or "", parts.port or 443
+        return http.client.HTTPSConnection(host, port, timeout=timeout, context=context)
+
+    def __str__(self) -> str:
+        return self.address
+
+
 def call(
     method: str,
     path: str,
@@ -53,7 +79,7 @@ def call(
     Raises:
         CommandError: no server, or it refused; with its own words.
     """
-    socket_path, timeout = _where()
+    where, timeout = _where()
     answer_within = max(timeout, patience or 0.0)
     if query:
         path = f"{path}?{urlencode(query)}"
@@ -62,37 +88,39 @@ def call(
     wait = _RETRY_FIRST
     while True:
         try:
-            return _once(socket_path, answer_within, method, path, payload)
+            return _once(where, answer_within, method, path, payload)
         except (FileNotFoundError, ConnectionRefusedError, BlockingIOError) as error:
             # The last one: the socket's queue is full, nothing was sent yet.
             if time.monotonic() + wait > deadline:
                 raise CommandError(
-                    f"no server is listening on {socket_path} ({error.strerror}); "
+                    f"no server is listening on {where} ({error.strerror}); "
                     "start it with `coordinator serve`, or name its configuration with -c"
                 ) from error
             time.sleep(wait)
             wait = min(wait * 2, _RETRY_MOST)
         except PermissionError as error:
-            raise CommandError(f"no permission for {socket_path}; run as the server's user") from error
+            raise CommandError(f"no permission for {where}; run as the server's user") from error
         except TimeoutError as error:
-            raise CommandError(
-                f"the server on {socket_path} did not answer within {answer_within:g}s"
-            ) from error
+            raise CommandError(f"the server on {where} did not answer within {answer_within:g}s") from error
         except (OSError, http.client.HTTPException) as error:
-            raise CommandError(f"the server on {socket_path}: {error}") from error
+            raise CommandError(f"the server on {where}: {error}") from error
 
 
-def _once(socket_path: Path, timeout: float, method: str, path: str, payload: str | None) -> Any:
-    connection = _UnixConnection(socket_path, timeout)
+def _once(where: Path | _Remote, timeout: float, method: str, path: str, payload: str | None) -> Any:
+    connection = _UnixConnection(where, timeout) if isinstance(where, Path) else where.connection(timeout)
     try:
         headers = {"Content-Type": "application/json"} if payload is not None else {}
         if CONTEXT.reason:
             headers["X-Audit-Reason"] = quote(CONTEXT.reason)
+        if isinstance(where, _Remote):
+            headers["Authorization"] = f"Bearer {where.api_key}"
         connection.request(method, path, payload, headers)
         response = connection.getresponse()
         raw = response.read()
     finally:
         connection.close()
+    if response.status == 401 and isinstance(where, _Remote):
+        raise CommandError(f"{where} does not take this API key (cli.api_key): it is wrong, or has expired")
     try:
         document = json.loads(raw) if raw else {}
     except ValueError:
@@ -125,7 +153,7 @@ def find_user(text: str, by: Sequence[str] = ("id", "name", "email")) -> dict[st
     raise CommandError(f"user `{text}` does not exist")
 
 
-def _where() -> tuple[Path, float]:
+def _where() -> tuple[Path | _Remote, float]:
     from coordinator.settings.load import SettingsError, find_config, load_settings
 
     path = find_config(CONTEXT.config, os.environ)
@@ -135,5 +163,8 @@ def _where() -> tuple[Path, float]:
     except SettingsError as error:
         raise CommandError("the configuration is wrong:\n  " + "\n  ".join(error.problems)) from error
     if settings.cli_address:
-        raise CommandError("remote access (cli.address) is not served yet; run the command on the server")
+        if not settings.cli_api_key:
+            raise CommandError("cli.address names a server elsewhere, and cli.api_key is missing")
+        remote = _Remote(settings.cli_address, settings.cli_api_key.reveal(), settings.cli_insecure)
+        return remote, settings.cli_timeout.total_seconds()
     return settings.unix_socket, settings.cli_timeout.total_seconds()

@@ -32,17 +32,11 @@ def create(
     description: Annotated[str, typer.Option("--description", help="What it is for.")] = "",
 ) -> None:
     """Create a key and print it; it is never shown again."""
-    from coordinator.settings.durations import parse_duration
-
-    try:
-        ends = datetime.now(UTC) + parse_duration(expiration)
-    except ValueError as error:
-        output.fail(f"--expiration: {error}")
     body = {
         "user": find_user(user)["id"] if user is not None else "",
         "reusable": reusable,
         "ephemeral": ephemeral,
-        "expiration": ends.isoformat(),
+        "expiration": ends_after(expiration),
         "aclTags": split(tags),
         "preApproved": pre_approved,
         "maxUses": max_uses,
@@ -50,6 +44,16 @@ def create(
     }
     key = call("POST", "/api/v1/preauthkey", body)["preAuthKey"]
     output.emit(key, key["key"])
+
+
+def ends_after(expiration: str) -> str:
+    """The moment a key ends that lives so long from now."""
+    from coordinator.settings.durations import parse_duration
+
+    try:
+        return (datetime.now(UTC) + parse_duration(expiration)).isoformat()
+    except (ValueError, OverflowError) as error:
+        output.fail(f"--expiration: {error}")
 
 
 @app.command("list")

@@ -248,6 +248,8 @@ def _build(values: Mapping[str, Any]) -> Settings:
         taildrop_enabled=values["taildrop.enabled"],
         auto_update_enabled=values["auto_update.enabled"],
         cli_address=values["cli.address"],
+        cli_api_key=values["cli.api_key"],
+        cli_insecure=values["cli.insecure"],
         cli_timeout=values["cli.timeout"],
         coalescing_window=values["tuning.batch_change_delay"],
     )

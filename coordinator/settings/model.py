@@ -134,6 +134,8 @@ class Settings:
     taildrop_enabled: bool
     auto_update_enabled: bool
     cli_address: str
+    cli_api_key: Secret
+    cli_insecure: bool
     cli_timeout: timedelta
     coalescing_window: timedelta
 

@@ -14,6 +14,7 @@ from sqlalchemy import Row
 
 from coordinator.audit.entry import storable
 from coordinator.tailnet.access import AccessRequest
+from coordinator.tailnet.api_keys import ApiKey
 from coordinator.tailnet.nodes import Node
 from coordinator.tailnet.preauth_keys import PreAuthKey
 from coordinator.tailnet.state import StoredPolicy
@@ -134,6 +135,25 @@ def access_row(request: AccessRequest) -> dict[str, Any]:
 def access_from(row: Row[Any]) -> AccessRequest:
     """A request for access from its row."""
     return msgspec.json.decode(row.document, type=AccessRequest)
+
+
+def api_key_row(key: ApiKey) -> dict[str, Any]:
+    """An API key as columns."""
+    return {
+        "id": key.id,
+        "prefix": key.prefix,
+        "hash": key.hash,
+        "user_id": key.user_id,
+        "expiration": key.expiration,
+        "created_at": key.created_at,
+        "last_seen": key.last_seen,
+    }
+
+
+def api_key_from(row: Row[Any]) -> ApiKey:
+    """An API key from its row."""
+    columns = dict(row._mapping)
+    return ApiKey(**columns | {"hash": bytes(columns["hash"])})
 
 
 def policy_row(policy: StoredPolicy) -> dict[str, Any]:

@@ -200,6 +200,18 @@ access_requests = Table(
 )
 """Requests for just-in-time access, as documents: they are always loaded whole."""
 
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("prefix", Text, nullable=False, unique=True),
+    Column("hash", LargeBinary, nullable=False),
+    Column("user_id", BigInteger),
+    Column("expiration", Moment),
+    Column("created_at", Moment, nullable=False),
+    Column("last_seen", Moment),
+)
+
 counters = Table(
     "counters",
     metadata,

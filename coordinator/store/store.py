@@ -83,6 +83,7 @@ class Store:
             policy = (await connection.execute(newest)).first()
             requests = await connection.execute(select(schema.access_requests))
             access = [rows.access_from(row) for row in requests]
+            api_keys = [rows.api_key_from(row) for row in await connection.execute(select(schema.api_keys))]
             counters = await connection.execute(select(schema.counters))
             return TailnetState(
                 users={user.id: user for user in users},
@@ -90,6 +91,7 @@ class Store:
                 preauth_keys={key.id: key for key in keys},
                 policy=rows.policy_from(policy) if policy else None,
                 access={request.id: request for request in access},
+                api_keys={key.id: key for key in api_keys},
                 counters={row.name: int(row.value) for row in counters},
             )
 
@@ -129,6 +131,12 @@ class Store:
                 connection,
                 schema.access_requests,
                 [rows.access_row(request) for request in changes.put_access.values()],
+            )
+            await _delete(connection, schema.api_keys, changes.delete_api_keys)
+            await _put(
+                connection,
+                schema.api_keys,
+                [rows.api_key_row(key) for key in changes.put_api_keys.values()],
             )
             await _put_counters(connection, changes.counters)
             # Late, as it holds the head of the log until the commit.

@@ -15,6 +15,7 @@ from coordinator.tailcfg.keys import MachineKey, NodeKey
 from coordinator.tailnet.access import AccessRequest
 from coordinator.tailnet.actors import NOWHERE, Actor, Origin
 from coordinator.tailnet.addresses import Address
+from coordinator.tailnet.api_keys import ApiKey
 from coordinator.tailnet.errors import NotFoundError
 from coordinator.tailnet.nodes import Node, NodeID
 from coordinator.tailnet.preauth_keys import PreAuthKey
@@ -33,6 +34,7 @@ class Directory:
         self._nodes = dict(state.nodes)
         self._keys = dict(state.preauth_keys)
         self._access = dict(state.access)
+        self._api_keys = dict(state.api_keys)
         self._counters = dict(state.counters)
         self.policy = state.policy
         self._by_node_key: dict[NodeKey, NodeID] = {}
@@ -228,6 +230,23 @@ class Directory:
         self._record(self._changes.put_access, request.id, request)
         self._touched.append(f"access:{request.id}")
         self._undo.append(lambda: _restore(self._access, request.id, before))
+
+    def put_api_key(self, key: ApiKey) -> None:
+        """Add or replace an API key."""
+        before = self._api_keys.get(key.id)
+        self._api_keys[key.id] = key
+        self._record(self._changes.put_api_keys, key.id, key)
+        self._touched.append(f"apikey:{key.id}")
+        self._undo.append(lambda: _restore(self._api_keys, key.id, before))
+
+    def delete_api_key(self, key_id: int) -> None:
+        """Remove an API key; NotFoundError when there is none."""
+        key = self._api_keys.pop(key_id, None)
+        if key is None:
+            raise NotFoundError(f"API key {key_id} does not exist")
+        self._forget(self._changes.put_api_keys, self._changes.delete_api_keys, key_id)
+        self._touched.append(f"apikey:{key_id}")
+        self._undo.append(lambda: _restore(self._api_keys, key_id, key))
 
     def put_policy(self, policy: StoredPolicy) -> None:
         """Add a policy version; it is the one in force from now on."""

@@ -13,11 +13,12 @@ from typing import Any
 
 from coordinator.tailnet.access import AccessRequest
 from coordinator.tailnet.actors import NOWHERE, Actor, Origin
+from coordinator.tailnet.api_keys import ApiKey
 from coordinator.tailnet.nodes import Node, NodeID
 from coordinator.tailnet.preauth_keys import PreAuthKey
 from coordinator.tailnet.users import User, UserID
 
-ID_COUNTERS = ("users", "nodes", "preauth_keys", "policies", "access")
+ID_COUNTERS = ("users", "nodes", "preauth_keys", "policies", "access", "api_keys")
 COUNTERS = (*ID_COUNTERS, "ipv4_offset", "ipv6_offset")
 """Names of the persistent counters. Ids are never given twice, not even after a deletion;
 `ipv4_offset`/`ipv6_offset` remember the last address given by sequential allocation."""
@@ -72,6 +73,7 @@ class TailnetState:
     preauth_keys: Mapping[int, PreAuthKey] = field(default_factory=dict)
     policy: StoredPolicy | None = None
     access: Mapping[int, AccessRequest] = field(default_factory=dict)
+    api_keys: Mapping[int, ApiKey] = field(default_factory=dict)
     counters: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -90,6 +92,8 @@ class ChangeSet:
     delete_preauth_keys: set[int] = field(default_factory=set)
     put_policies: list[StoredPolicy] = field(default_factory=list)
     put_access: dict[int, AccessRequest] = field(default_factory=dict)
+    put_api_keys: dict[int, ApiKey] = field(default_factory=dict)
+    delete_api_keys: set[int] = field(default_factory=set)
     audit: list[AuditEntry] = field(default_factory=list)
     counters: dict[str, int] = field(default_factory=dict)
 
@@ -104,6 +108,8 @@ class ChangeSet:
                 self.delete_preauth_keys,
                 self.put_policies,
                 self.put_access,
+                self.put_api_keys,
+                self.delete_api_keys,
                 self.audit,
                 self.counters,
             )

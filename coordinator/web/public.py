@@ -115,7 +115,8 @@ class PublicPages:
         )
 
     async def _no_api(self, request: web.Request) -> web.Response:
-        return problem(401, "the API is served on the unix socket only: run the command line on the server")
+        """No handler of the API has such a path; without a key nobody is told even that."""
+        return web.Response(status=401, text="Unauthorized", headers={"WWW-Authenticate": "Bearer"})
 
 
 def page(status: int, title: str, body: str) -> web.Response:

@@ -17,10 +17,10 @@ from coordinator.services.incidents import IncidentService
 from coordinator.services.users import UserService
 from coordinator.tailcfg.codec import go_time
 from coordinator.tailnet.access import AccessRequest
-from coordinator.tailnet.actors import Actor
 from coordinator.tailnet.clock import Clock
 from coordinator.tailnet.errors import InvalidError
 from coordinator.tailnet.users import User
+from coordinator.web.api.acting import acting
 from coordinator.web.api.body import Body, find_user, path_id
 
 DEFAULT_PERIOD = "30d"
@@ -35,13 +35,11 @@ class AccessRoutes:
         incidents: IncidentService,
         users: UserService,
         clock: Clock,
-        actor: Actor,
     ) -> None:
         self._access = access
         self._incidents = incidents
         self._users = users
         self._clock = clock
-        self._actor = actor
 
     def routes(self) -> list[web.RouteDef]:
         """All routes."""
@@ -89,29 +87,29 @@ class AccessRoutes:
             ticket=body.text("ticket"),
             break_glass=body.flag("breakGlass"),
         )
-        return self._answer(await self._access.request(asked, actor=self._actor))
+        return self._answer(await self._access.request(asked, actor=acting()))
 
     async def _approve(self, request: web.Request) -> web.Response:
         number, by, _ = await self._decision(request)
-        return self._answer(await self._access.approve(number, by=by, actor=self._actor))
+        return self._answer(await self._access.approve(number, by=by, actor=acting()))
 
     async def _deny(self, request: web.Request) -> web.Response:
         number, by, _ = await self._decision(request)
-        return self._answer(await self._access.deny(number, by=by, actor=self._actor))
+        return self._answer(await self._access.deny(number, by=by, actor=acting()))
 
     async def _extend(self, request: web.Request) -> web.Response:
         number, by, body = await self._decision(request)
         more = _duration("for", body.text("for") or body.text("duration"))
-        return self._answer(await self._access.extend(number, more, by=by, actor=self._actor))
+        return self._answer(await self._access.extend(number, more, by=by, actor=acting()))
 
     async def _revoke(self, request: web.Request) -> web.Response:
         number, by, _ = await self._decision(request)
-        return self._answer(await self._access.revoke(number, by=by, actor=self._actor))
+        return self._answer(await self._access.revoke(number, by=by, actor=acting()))
 
     async def _review(self, request: web.Request) -> web.Response:
         number, by, body = await self._decision(request)
         note = body.text("note")
-        return self._answer(await self._access.review(number, by=by, note=note, actor=self._actor))
+        return self._answer(await self._access.review(number, by=by, note=note, actor=acting()))
 
     async def _decision(self, request: web.Request) -> tuple[int, User | None, Body]:
         body = await Body.read(request)
@@ -127,12 +125,12 @@ class AccessRoutes:
             people,
             _duration("for", body.text("for")),
             commander=find_user(self._users, body.text("commander")) if body.has("commander") else None,
-            actor=self._actor,
+            actor=acting(),
         )
         return web.json_response({"requests": [self._view(each) for each in made]})
 
     async def _close_incident(self, request: web.Request) -> web.Response:
-        ended = await self._incidents.close(request.match_info["name"], actor=self._actor)
+        ended = await self._incidents.close(request.match_info["name"], actor=acting())
         figures = report(ended, self._clock())
         return web.json_response({"requests": [self._view(each) for each in ended], "report": figures})
 

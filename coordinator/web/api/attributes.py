@@ -6,19 +6,18 @@ from aiohttp import web
 
 from coordinator.services.attributes import AttributeService
 from coordinator.services.nodes import NodeService
-from coordinator.tailnet.actors import Actor
 from coordinator.tailnet.facts import node_attributes
 from coordinator.tailnet.nodes import NodeID
+from coordinator.web.api.acting import acting
 from coordinator.web.api.body import Body, path_id
 
 
 class AttributeRoutes:
     """Handlers on attributes; answers hold all of a node's, those of its client included."""
 
-    def __init__(self, attributes: AttributeService, nodes: NodeService, actor: Actor) -> None:
+    def __init__(self, attributes: AttributeService, nodes: NodeService) -> None:
         self._attributes = attributes
         self._nodes = nodes
-        self._actor = actor
 
     def routes(self) -> list[web.RouteDef]:
         """All routes."""
@@ -34,5 +33,5 @@ class AttributeRoutes:
     async def _set(self, request: web.Request) -> web.Response:
         changes = (await Body.read(request)).scalars("attributes")
         node_id = NodeID(path_id(request, "node_id"))
-        await self._attributes.set(node_id, changes, actor=self._actor)
+        await self._attributes.set(node_id, changes, actor=acting())
         return await self._get(request)

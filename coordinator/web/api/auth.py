@@ -7,21 +7,18 @@ from aiohttp import web
 from coordinator.services.login import PendingLogins
 from coordinator.services.registration import RegistrationService
 from coordinator.services.ssh_checks import SSHChecks
-from coordinator.tailnet.actors import Actor
 from coordinator.tailnet.errors import InvalidError, NotFoundError
+from coordinator.web.api.acting import acting
 from coordinator.web.api.body import Body
 
 
 class AuthRoutes:
     """Handlers on whatever waits."""
 
-    def __init__(
-        self, registration: RegistrationService, logins: PendingLogins, checks: SSHChecks, actor: Actor
-    ) -> None:
+    def __init__(self, registration: RegistrationService, logins: PendingLogins, checks: SSHChecks) -> None:
         self._registration = registration
         self._logins = logins
         self._checks = checks
-        self._actor = actor
 
     def routes(self) -> list[web.RouteDef]:
         """All routes."""
@@ -37,15 +34,15 @@ class AuthRoutes:
                 "a machine waits under this id, and somebody must own it: "
                 f"`auth register --user USERNAME --auth-id {auth_id}`"
             )
-        await self._checks.decide(auth_id, approve=True, actor=self._actor)
+        await self._checks.decide(auth_id, approve=True, actor=acting())
         return web.json_response({})
 
     async def _reject(self, request: web.Request) -> web.Response:
         auth_id = (await Body.read(request)).text("authId")
         if self._is_login(auth_id):
-            await self._registration.reject(auth_id, actor=self._actor)
+            await self._registration.reject(auth_id, actor=acting())
         else:
-            await self._checks.decide(auth_id, approve=False, actor=self._actor)
+            await self._checks.decide(auth_id, approve=False, actor=acting())
         return web.json_response({})
 
     def _is_login(self, auth_id: str) -> bool:

@@ -8,8 +8,8 @@ from coordinator.services.nodes import NodeService
 from coordinator.services.registration import RegistrationService
 from coordinator.services.users import UserService
 from coordinator.settings.durations import parse_duration
-from coordinator.tailnet.actors import Actor
 from coordinator.tailnet.errors import InvalidError
+from coordinator.web.api.acting import acting
 from coordinator.web.api.body import Body, find_user, path_id
 from coordinator.web.api.views import node_view
 
@@ -17,13 +17,10 @@ from coordinator.web.api.views import node_view
 class NodeRoutes:
     """Handlers on nodes."""
 
-    def __init__(
-        self, nodes: NodeService, users: UserService, registration: RegistrationService, actor: Actor
-    ) -> None:
+    def __init__(self, nodes: NodeService, users: UserService, registration: RegistrationService) -> None:
         self._nodes = nodes
         self._users = users
         self._registration = registration
-        self._actor = actor
 
     def routes(self) -> list[web.RouteDef]:
         """All routes."""
@@ -49,7 +46,7 @@ class NodeRoutes:
         return web.json_response({"node": node_view(self._nodes.get(path_id(request, "node_id")))})
 
     async def _delete(self, request: web.Request) -> web.Response:
-        await self._nodes.delete(path_id(request, "node_id"), actor=self._actor)
+        await self._nodes.delete(path_id(request, "node_id"), actor=acting())
         return web.json_response({})
 
     async def _expire(self, request: web.Request) -> web.Response:
@@ -58,25 +55,25 @@ class NodeRoutes:
             path_id(request, "node_id"),
             at=body.moment("expiry"),
             disable=body.flag("disableExpiry"),
-            actor=self._actor,
+            actor=acting(),
         )
         return web.json_response({"node": node_view(view)})
 
     async def _rename(self, request: web.Request) -> web.Response:
         view = await self._nodes.rename(
-            path_id(request, "node_id"), request.match_info["new_name"], actor=self._actor
+            path_id(request, "node_id"), request.match_info["new_name"], actor=acting()
         )
         return web.json_response({"node": node_view(view)})
 
     async def _tags(self, request: web.Request) -> web.Response:
         body = await Body.read(request)
-        view = await self._nodes.set_tags(path_id(request, "node_id"), body.texts("tags"), actor=self._actor)
+        view = await self._nodes.set_tags(path_id(request, "node_id"), body.texts("tags"), actor=acting())
         return web.json_response({"node": node_view(view)})
 
     async def _approve_routes(self, request: web.Request) -> web.Response:
         body = await Body.read(request)
         view = await self._nodes.approve_routes(
-            path_id(request, "node_id"), body.texts("routes"), actor=self._actor
+            path_id(request, "node_id"), body.texts("routes"), actor=acting()
         )
         return web.json_response({"node": node_view(view)})
 
@@ -86,12 +83,12 @@ class NodeRoutes:
             by = parse_duration(text)
         except ValueError as error:
             raise InvalidError(f"`for`: {error}") from error
-        view = await self._nodes.extend(path_id(request, "node_id"), by, actor=self._actor)
+        view = await self._nodes.extend(path_id(request, "node_id"), by, actor=acting())
         return web.json_response({"node": node_view(view)})
 
     async def _register(self, request: web.Request) -> web.Response:
         body = await Body.read(request)
         user = find_user(self._users, body.text("user") or request.query.get("user", ""))
         login_id = body.text("authId") or body.text("key") or request.query.get("key", "")
-        node = await self._registration.approve(login_id, user.id, actor=self._actor)
+        node = await self._registration.approve(login_id, user.id, actor=acting())
         return web.json_response({"node": node_view(self._nodes.view(node))})

@@ -7,8 +7,8 @@ from aiohttp import web
 from coordinator.services.nodes import NodeService
 from coordinator.services.ownership import OwnershipService
 from coordinator.services.users import UserService
-from coordinator.tailnet.actors import Actor
 from coordinator.tailnet.nodes import Node
+from coordinator.web.api.acting import acting
 from coordinator.web.api.body import Body, find_user, path_id
 from coordinator.web.api.views import node_view
 
@@ -16,13 +16,10 @@ from coordinator.web.api.views import node_view
 class OwnershipRoutes:
     """Handlers on owners and addresses of nodes; users are an id, a name or an e-mail."""
 
-    def __init__(
-        self, ownership: OwnershipService, nodes: NodeService, users: UserService, actor: Actor
-    ) -> None:
+    def __init__(self, ownership: OwnershipService, nodes: NodeService, users: UserService) -> None:
         self._ownership = ownership
         self._nodes = nodes
         self._users = users
-        self._actor = actor
 
     def routes(self) -> list[web.RouteDef]:
         """All routes."""
@@ -34,17 +31,15 @@ class OwnershipRoutes:
 
     async def _move(self, request: web.Request) -> web.Response:
         owner = await self._owner(request)
-        return self._answer(await self._ownership.move(path_id(request, "node_id"), owner, actor=self._actor))
+        return self._answer(await self._ownership.move(path_id(request, "node_id"), owner, actor=acting()))
 
     async def _untag(self, request: web.Request) -> web.Response:
         owner = await self._owner(request)
-        return self._answer(
-            await self._ownership.untag(path_id(request, "node_id"), owner, actor=self._actor)
-        )
+        return self._answer(await self._ownership.untag(path_id(request, "node_id"), owner, actor=acting()))
 
     async def _set_addresses(self, request: web.Request) -> web.Response:
         addresses = (await Body.read(request)).texts("addresses")
-        node = await self._ownership.set_addresses(path_id(request, "node_id"), addresses, actor=self._actor)
+        node = await self._ownership.set_addresses(path_id(request, "node_id"), addresses, actor=acting())
         return self._answer(node)
 
     async def _owner(self, request: web.Request) -> int:

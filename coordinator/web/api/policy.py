@@ -6,17 +6,16 @@ from aiohttp import web
 
 from coordinator.services.policy import PolicyService
 from coordinator.tailcfg.codec import go_time
-from coordinator.tailnet.actors import Actor
 from coordinator.tailnet.errors import InvalidError
+from coordinator.web.api.acting import acting
 from coordinator.web.api.body import Body
 
 
 class PolicyRoutes:
     """Handlers on the policy."""
 
-    def __init__(self, policy: PolicyService, actor: Actor) -> None:
+    def __init__(self, policy: PolicyService) -> None:
         self._policy = policy
-        self._actor = actor
 
     def routes(self) -> list[web.RouteDef]:
         """All routes."""
@@ -35,7 +34,7 @@ class PolicyRoutes:
 
     async def _set(self, request: web.Request) -> web.Response:
         body = await Body.read(request)
-        stored = await self._policy.set(body.text("policy"), actor=self._actor, note=body.text("note"))
+        stored = await self._policy.set(body.text("policy"), actor=acting(), note=body.text("note"))
         return web.json_response({"policy": stored.text, "updatedAt": go_time(stored.created_at)})
 
     async def _check(self, request: web.Request) -> web.Response:
@@ -61,5 +60,5 @@ class PolicyRoutes:
         version = body.number("id")
         if version is None:
             raise InvalidError("say which version: `id`")
-        stored = await self._policy.rollback(version, actor=self._actor, note=body.text("note"))
+        stored = await self._policy.rollback(version, actor=acting(), note=body.text("note"))
         return web.json_response({"policy": stored.text, "updatedAt": go_time(stored.created_at)})

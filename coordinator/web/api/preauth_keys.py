@@ -8,10 +8,10 @@ from aiohttp import web
 
 from coordinator.services.preauth_keys import PreAuthKeyService
 from coordinator.services.users import UserService
-from coordinator.tailnet.actors import Actor
 from coordinator.tailnet.errors import NotFoundError
 from coordinator.tailnet.preauth_keys import KEY_PREFIX, PREFIX_CHARS, PreAuthKey
 from coordinator.tailnet.users import User, UserID
+from coordinator.web.api.acting import acting
 from coordinator.web.api.body import Body, find_user, parse_id
 from coordinator.web.api.views import preauth_key_view
 
@@ -23,10 +23,9 @@ default."""
 class PreAuthKeyRoutes:
     """Handlers on pre-auth keys."""
 
-    def __init__(self, keys: PreAuthKeyService, users: UserService, actor: Actor) -> None:
+    def __init__(self, keys: PreAuthKeyService, users: UserService) -> None:
         self._keys = keys
         self._users = users
-        self._actor = actor
 
     def routes(self) -> list[web.RouteDef]:
         """All routes."""
@@ -57,18 +56,18 @@ class PreAuthKeyRoutes:
             max_uses=body.number("maxUses"),
             description=body.text("description"),
             expiration=expiration,
-            actor=self._actor,
+            actor=acting(),
         )
         return web.json_response({"preAuthKey": preauth_key_view(key, user, secret)})
 
     async def _expire(self, request: web.Request) -> web.Response:
         body = await Body.read(request)
-        await self._keys.expire(self._find(body.text("id"), body.text("key")), actor=self._actor)
+        await self._keys.expire(self._find(body.text("id"), body.text("key")), actor=acting())
         return web.json_response({})
 
     async def _delete(self, request: web.Request) -> web.Response:
         key_id = self._find(request.query.get("id", ""), request.query.get("key", ""))
-        await self._keys.delete(key_id, actor=self._actor)
+        await self._keys.delete(key_id, actor=acting())
         return web.json_response({})
 
     def _find(self, key_id: str, text: str) -> int:

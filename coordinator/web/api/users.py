@@ -5,9 +5,9 @@ from __future__ import annotations
 from aiohttp import web
 
 from coordinator.services.users import UserService
-from coordinator.tailnet.actors import Actor
 from coordinator.tailnet.errors import InvalidError
 from coordinator.tailnet.rights import ROLE_RIGHTS
+from coordinator.web.api.acting import acting
 from coordinator.web.api.body import Body, path_id, query_flag
 from coordinator.web.api.views import user_view
 
@@ -15,9 +15,8 @@ from coordinator.web.api.views import user_view
 class UserRoutes:
     """Handlers on users."""
 
-    def __init__(self, users: UserService, actor: Actor) -> None:
+    def __init__(self, users: UserService) -> None:
         self._users = users
-        self._actor = actor
 
     def routes(self) -> list[web.RouteDef]:
         """All routes."""
@@ -49,28 +48,28 @@ class UserRoutes:
             body.text("displayName"),
             body.text("email"),
             body.text("pictureUrl"),
-            actor=self._actor,
+            actor=acting(),
         )
         return web.json_response({"user": user_view(user)})
 
     async def _rename(self, request: web.Request) -> web.Response:
         new_name = request.match_info["new_name"]
-        user = await self._users.rename(path_id(request, "user_id"), new_name, actor=self._actor)
+        user = await self._users.rename(path_id(request, "user_id"), new_name, actor=acting())
         return web.json_response({"user": user_view(user)})
 
     async def _set_role(self, request: web.Request) -> web.Response:
         role = (await Body.read(request)).text("role")
         if not role:
             raise InvalidError("the role is missing: `role` is what the user shall be")
-        user = await self._users.set_role(path_id(request, "user_id"), role, actor=self._actor)
+        user = await self._users.set_role(path_id(request, "user_id"), role, actor=acting())
         return web.json_response({"user": user_view(user)})
 
     async def _suspend(self, request: web.Request) -> web.Response:
-        user = await self._users.suspend(path_id(request, "user_id"), actor=self._actor)
+        user = await self._users.suspend(path_id(request, "user_id"), actor=acting())
         return web.json_response({"user": user_view(user)})
 
     async def _restore(self, request: web.Request) -> web.Response:
-        user = await self._users.restore(path_id(request, "user_id"), actor=self._actor)
+        user = await self._users.restore(path_id(request, "user_id"), actor=acting())
         return web.json_response({"user": user_view(user)})
 
     async def _roles(self, request: web.Request) -> web.Response:
@@ -79,5 +78,5 @@ class UserRoutes:
 
     async def _delete(self, request: web.Request) -> web.Response:
         with_nodes = query_flag(request, "withNodes")
-        await self._users.delete(path_id(request, "user_id"), with_nodes=with_nodes, actor=self._actor)
+        await self._users.delete(path_id(request, "user_id"), with_nodes=with_nodes, actor=acting())
         return web.json_response({})

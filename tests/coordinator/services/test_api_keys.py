@@ -1,0 +1,81 @@
+"""API keys: whose they are and when they stop."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import pytest
+
+from coordinator.services.api_keys import ApiKeyService
+from coordinator.services.tailnet import Tailnet
+from coordinator.services.users import UserService
+from coordinator.tailnet.actors import Actor
+from coordinator.tailnet.errors import ForbiddenError, InvalidError, NotFoundError
+from coordinator.tailnet.state import TailnetState
+from tests.support.builders import FakeClock, make_user
+from tests.support.tailnets import make_tailnet
+
+ACTOR = Actor(kind="socket", name="test")
+
+
+@pytest.fixture
+async def tailnet() -> AsyncIterator[Tailnet]:
+    made, _, _ = make_tailnet(TailnetState(users={make_user(1).id: make_user(1)}))
+    made.start()
+    yield made
+    await made.close()
+
+
+def service(tailnet: Tailnet) -> ApiKeyService:
+    numbers = iter(range(1, 100))
+    return ApiKeyService(tailnet, (), lambda size: next(numbers).to_bytes(2, "big") * (size // 2))
+
+
+async def test_a_key_works_until_it_ends(tailnet: Tailnet) -> None:
+    keys = service(tailnet)
+    key, text = await keys.create(user_id=None, expiration=None, actor=ACTOR)
+    assert keys.authenticate(text) == key
+    assert keys.role(key) is None
+    assert keys.authenticate(text[:-1] + "0") is None
+    clock = tailnet.clock
+    assert isinstance(clock, FakeClock)
+    assert key.expiration == clock() + timedelta(days=90)
+    await keys.expire(prefix=key.masked, actor=ACTOR)
+    assert keys.authenticate(text) is None
+    await keys.delete(key_id=key.id, actor=ACTOR)
+    assert keys.list() == []
+    with pytest.raises(InvalidError, match="passed already"):
+        await keys.create(user_id=None, expiration=clock(), actor=ACTOR)
+
+
+async def test_a_suspended_users_key_is_none(tailnet: Tailnet) -> None:
+    keys, users = service(tailnet), UserService(tailnet)
+    key, text = await keys.create(user_id=1, expiration=None, actor=ACTOR)
+    assert keys.role(key) == "member"
+    await users.suspend(1, actor=ACTOR)
+    assert keys.authenticate(text) is None
+    with pytest.raises(ForbiddenError):
+        await keys.create(user_id=1, expiration=None, actor=ACTOR)
+    await users.restore(1, actor=ACTOR)
+    assert keys.authenticate(text) == key
+
+
+async def test_use_is_remembered_now_and_then(tailnet: Tailnet) -> None:
+    keys = service(tailnet)
+    key, text = await keys.create(user_id=None, expiration=None, actor=ACTOR)
+    await keys.seen(key)
+    (seen,) = keys.list()
+    assert seen.last_seen == tailnet.clock()
+    await keys.seen(seen)
+    assert keys.list() == [seen]
+    assert keys.authenticate(text) == seen
+
+
+async def test_which_key(tailnet: Tailnet) -> None:
+    keys = service(tailnet)
+    for arguments in ({}, {"prefix": "x", "key_id": 1}):
+        with pytest.raises(InvalidError, match="not both"):
+            await keys.expire(**arguments, actor=ACTOR)  # type: ignore[arg-type]
+    with pytest.raises(NotFoundError):
+        await keys.expire(key_id=9, actor=ACTOR)

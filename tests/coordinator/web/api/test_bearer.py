@@ -1,0 +1,73 @@
+"""The API on the public listener: a key opens it, a role limits it."""
+
+from __future__ import annotations
+
+import aiohttp
+import pytest
+
+from coordinator.tailnet.rights import Right
+from coordinator.web.api.bearer import needed_right
+from tests.support.server_in_process import Running
+
+
+async def ask(
+    server: Running, key: str | None, method: str, path: str, **arguments: object
+) -> tuple[int, str]:
+    headers = {"Authorization": f"Bearer {key}"} if key is not None else {}
+    async with (
+        aiohttp.ClientSession(server.url, headers=headers) as session,
+        session.request(method, path, **arguments) as response,  # type: ignore[arg-type]
+    ):
+        return response.status, await response.text()
+
+
+async def api_key(server: Running, **fields: object) -> str:
+    return str((await server.call("POST", "/api/v1/apikey", json=fields))["apiKey"])
+
+
+async def test_without_a_key_every_path_says_the_same(server: Running) -> None:
+    wrong = "hskey-api-" + "0" * 12 + "-" + "0" * 64
+    for key in (None, "", "x", wrong):
+        for method, path in (("GET", "/api/v1/node"), ("GET", "/api/v1/none"), ("DELETE", "/api/v1/user/1")):
+            assert await ask(server, key, method, path) == (401, "Unauthorized")
+
+
+async def test_a_key_of_nobody_may_do_everything_and_is_named_in_the_audit_log(server: Running) -> None:
+    key = await api_key(server)
+    status, _ = await ask(server, key, "POST", "/api/v1/user", json={"name": "carol"})
+    assert status == 200
+    assert "carol" in (await ask(server, key, "GET", "/api/v1/user"))[1]
+    entries = str(await server.call("GET", "/api/v1/audit?action=user.create"))
+    assert f"api_key:{key[10:22]}" in entries or key[10:22] in entries
+    assert "127.0.0.1" in entries
+    assert (await ask(server, key, "GET", "/api/v1/none"))[0] == 401
+
+
+@pytest.mark.parametrize(
+    ("role", "reads", "writes"), [("member", 403, 403), ("auditor", 200, 403), ("admin", 200, 200)]
+)
+async def test_a_users_key_may_what_the_role_may(server: Running, role: str, reads: int, writes: int) -> None:
+    await server.call("POST", "/api/v1/user", json={"name": "dave"})
+    await server.call("POST", "/api/v1/user/1/role", json={"role": role})
+    key = await api_key(server, user="dave")
+    assert (await ask(server, key, "GET", "/api/v1/node"))[0] == reads
+    status, text = await ask(server, key, "POST", "/api/v1/user", json={"name": "erin"})
+    assert status == writes
+    if writes == 403:
+        assert "lacks the right users:write" in text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "right"),
+    [
+        ("GET", "/api/v1/node/1", "nodes:read"),
+        ("DELETE", "/api/v1/node/1", "nodes:write"),
+        ("POST", "/api/v1/policy/check", "policy:read"),
+        ("PUT", "/api/v1/policy", "policy:write"),
+        ("POST", "/api/v1/auth/approve", "nodes:write"),
+        ("GET", "/api/v1/audit/verify", "audit:read"),
+        ("GET", "/api/v1/health", None),
+    ],
+)
+def test_rights_by_path(method: str, path: str, right: Right | None) -> None:
+    assert needed_right(method, path) == right
