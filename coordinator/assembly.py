@@ -14,6 +14,7 @@ from coordinator.netmap.fragments import Fragments
 from coordinator.netmap.world import World
 from coordinator.services.access import AccessService
 from coordinator.services.attributes import AttributeService
+from coordinator.services.identities import IdentityService
 from coordinator.services.incidents import IncidentService
 from coordinator.services.login import PendingLogins
 from coordinator.services.map_sessions import MapSessions
@@ -55,6 +56,7 @@ class Services:
     keys: PreAuthKeyService
     access: AccessService
     incidents: IncidentService
+    identities: IdentityService
 
     async def healthy(self) -> bool:
         """Whether the database answers."""
@@ -89,6 +91,7 @@ async def start_services(
         utc_now,
         associated_domains=settings.associated_domains,
         auto_updates=settings.auto_update_enabled,
+        declared_groups=_declared_groups(settings),
     )
     nodes = NodeService(tailnet)
     policy = _policy(settings, tailnet, state, store, nodes)
@@ -117,6 +120,7 @@ async def start_services(
         keys=PreAuthKeyService(tailnet, secrets.token_bytes),
         access=access,
         incidents=IncidentService(tailnet, access),
+        identities=IdentityService(tailnet),
     )
 
 
@@ -141,10 +145,22 @@ def _registration_settings(settings: Settings) -> RegistrationSettings:
     return RegistrationSettings(prefixes=prefixes, key_lifetime=settings.node_expiry or None)
 
 
+def _declared_groups(settings: Settings) -> tuple[str, ...]:
+    """Groups that identity providers may put somebody into, as far as the configuration names them."""
+    return tuple(
+        f"group:{provider.groups_prefix}{name.removeprefix('group:')}"
+        for provider in settings.oidc.providers
+        for name in provider.groups_map.values()
+    )
+
+
 def _world(settings: Settings, state: TailnetState, config: MapConfig) -> World:
     """What is told to clients, before the first policy is in force."""
     facts = tailnet_facts(
-        state.users.values(), domain=config.domain, associated_domains=settings.associated_domains
+        state.users.values(),
+        domain=config.domain,
+        associated_domains=settings.associated_domains,
+        declared_groups=_declared_groups(settings),
     )
     return World(
         snapshot=Snapshot(), policy=PolicyIndex(None, facts), log=ChangeLog(), fragments=Fragments(config)

@@ -31,6 +31,7 @@ from coordinator.map_settings import map_config
 from coordinator.netmap.ssh import ACTION_PATH
 from coordinator.noise.keys import public_key
 from coordinator.noise_key import load_noise_key, load_or_create_noise_key
+from coordinator.oidc_setup import start_oidc
 from coordinator.services.policy import PolicyService
 from coordinator.services.tailnet import Tailnet
 from coordinator.settings.model import Settings
@@ -48,6 +49,7 @@ from coordinator.web.api.app import Routes, api_app
 from coordinator.web.api.attributes import AttributeRoutes
 from coordinator.web.api.audit import AuditRoutes
 from coordinator.web.api.auth import AuthRoutes
+from coordinator.web.api.identities import IdentityRoutes
 from coordinator.web.api.nodes import NodeRoutes
 from coordinator.web.api.ownership import OwnershipRoutes
 from coordinator.web.api.policy import PolicyRoutes
@@ -57,6 +59,7 @@ from coordinator.web.auth_pages import AuthPages
 from coordinator.web.deadline import KEEPALIVE_SECONDS, FirstRequestDeadline
 from coordinator.web.metrics_page import metrics_app
 from coordinator.web.middleware import add_headers, errors
+from coordinator.web.oidc_pages import OIDCPages
 from coordinator.web.public import PublicPages
 from derp.admission import Admission, AllowAll
 from derp.certificate import CertificateError, ensure_self_signed
@@ -156,6 +159,7 @@ class Server:
         self.sockets: dict[str, socket.socket] = {}
         self._inherited: dict[str, socket.socket] = {}
         self._services: Services
+        self._oidc: OIDCPages | None = None
 
     async def serve(self, *, quickstart: bool, config_path: Path | None) -> _Stop:
         """Start, serve until told to end, stop cleanly."""
@@ -206,6 +210,7 @@ class Server:
                 }
             ),
         )
+        self._oidc = await start_oidc(stack, self._settings, noise_key, services)
         relay = await self._start_relay(stack, tailnet)
         pages = PublicPages(
             machine_key=machine_key_from_bytes(public_key(noise_key)),
@@ -213,9 +218,11 @@ class Server:
             healthy=services.healthy,
             verify=lambda text: _may_relay(tailnet, text),
             logins=services.logins,
+            log_in=self._oidc.begin if self._oidc else None,
         )
         nouns: list[Routes] = [
             UserRoutes(services.users, SOCKET_ACTOR),
+            IdentityRoutes(services.identities, SOCKET_ACTOR),
             PreAuthKeyRoutes(services.keys, services.users, SOCKET_ACTOR),
             NodeRoutes(services.nodes, services.users, services.registration, SOCKET_ACTOR),
             OwnershipRoutes(services.ownership, services.nodes, services.users, SOCKET_ACTOR),
@@ -278,7 +285,10 @@ class Server:
         app = web.Application(middlewares=[errors])
         app.on_response_prepare.append(add_headers)
         app.router.add_routes(pages.routes())
-        app.router.add_routes(AuthPages(self._services.checks).routes())
+        log_in = self._oidc.begin if self._oidc else None
+        app.router.add_routes(AuthPages(self._services.checks, log_in).routes())
+        if self._oidc is not None:
+            app.router.add_routes(self._oidc.routes())
         app.router.add_routes(control.routes())
         if relay is not None:
             app.router.add_routes(relay.routes())

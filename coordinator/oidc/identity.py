@@ -27,7 +27,8 @@ class Identity:
     """Somebody, according to a provider.
 
     `identifier` is issuer, `/` and subject: two providers never share one. `email` is empty unless it may be
-    believed. `claim_groups` are the values of the claim, `groups` the policy's groups (`group:…`) they stand for.
+    believed. `claim_groups` are the values of the claim, `groups` the policy's groups (`group:…`) they stand
+    for.
     """
 
     provider: str
@@ -140,11 +141,6 @@ def policy_groups(config: ProviderConfig, values: tuple[str, ...]) -> tuple[str,
 def group_name(config: ProviderConfig, name: str) -> str:
     """`group:` + prefix + name; a name that begins with `group:` already is not given a second one."""
     return f"group:{config.groups_prefix}{name.removeprefix('group:')}"
-
-
-def declared_groups(config: ProviderConfig) -> tuple[str, ...]:
-    """Groups that may come from this provider, known before anybody was in one."""
-    return tuple(sorted({group_name(config, name) for name in config.groups_map.values()}))
 
 
 def _text(value: object) -> str:

@@ -1,6 +1,7 @@
 """Logins under way: what was promised to a browser before it went to the provider.
 
-Bounded, and every entry is taken once: beyond the bound the oldest is forgotten, and its browser starts again.
+Bounded, and every entry is taken once: beyond the bound the oldest is forgotten, and its browser starts
+again.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The conversation with one identity provider: discovery, authorization code, tokens, userinfo, refresh, sign-out.
+"""The conversation with one identity provider: discovery, codes, tokens, userinfo, refresh, sign-out.
 
-`authlib` speaks OAuth 2, `joserfc` checks signatures; what is expected of the answers is said here. Nothing of a
-provider's answer reaches a page unescaped or a log line unbounded. Source: OpenID Connect Core 1.0, Discovery
+`authlib` speaks OAuth 2, `joserfc` checks signatures; what is expected of the answers is said here. Of a
+provider's answer only so much reaches a message as fits in a line. Source: OpenID Connect Core 1.0, Discovery
 1.0, RP-Initiated Logout 1.0; RFC 7636 (PKCE); RFC 9207 (`iss` in the answer).
 """
 
@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 import httpx2
 from authlib.common.errors import AuthlibBaseError
 from authlib.integrations.httpx_client import AsyncOAuth2Client
+from authlib.oauth2.rfc6749.parameters import prepare_grant_uri
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 from authlib.oidc.core import CodeIDToken
 from joserfc import jwt
@@ -56,7 +57,8 @@ class GrantRevokedError(ForbiddenError):
 class Grant:
     """What a provider gave.
 
-    `claims` is empty when a refresh brought neither an ID token nor userinfo. `expires` is that of the ID token.
+    `claims` is empty when a refresh brought neither an ID token nor userinfo. `expires` is that of the ID
+    token.
     """
 
     claims: Mapping[str, Any]
@@ -130,8 +132,14 @@ class Provider:
             parameters["code_challenge"] = (
                 create_s256_code_challenge(verifier) if method == "S256" else verifier
             )
-        url, _ = self._client().create_authorization_url(
-            self._metadata["authorization_endpoint"], state=state, scope=" ".join(scope), **parameters
+        url = prepare_grant_uri(
+            self._metadata["authorization_endpoint"],
+            client_id=self.config.client_id,
+            response_type="code",
+            redirect_uri=self._redirect_uri,
+            scope=" ".join(scope),
+            state=state,
+            **parameters,
         )
         return str(url)
 
@@ -209,10 +217,7 @@ class Provider:
             claims = await self._verified(id_token, nonce, access)
             expires = datetime.fromtimestamp(claims["exp"], UTC)
         userinfo = await self._userinfo(str(access)) if access else {}
-        if claims:
-            claims = merged_claims(claims, userinfo, self.config.groups_claim)
-        else:
-            claims = userinfo
+        claims = merged_claims(claims, userinfo, self.config.groups_claim) if claims else userinfo
         refresh = tokens.get("refresh_token")
         return Grant(
             claims=claims,

@@ -137,8 +137,23 @@ class RegistrationService:
         METRICS.registrations.labels(outcome=type(outcome).__name__.lower()).inc()
         return self._answer(parsed, outcome)
 
-    async def approve(self, login_id: str, user_id: UserID, *, actor: Actor) -> Node:
+    async def approve(
+        self,
+        login_id: str,
+        user_id: UserID,
+        *,
+        actor: Actor,
+        method: str = REGISTERED_BY_CLI,
+        expiry: datetime | None = None,
+    ) -> Node:
         """A person approved a pending login: admit the machine for a user.
+
+        Args:
+            login_id: Of the pending login.
+            user_id: Whose node it becomes.
+            actor: Who approved.
+            method: How; an administrator's command, or the user's own login.
+            expiry: When the node's key expires; None: as the client wishes and the configuration allows.
 
         Raises:
             NotFoundError: no such pending login (they last 15 minutes), or no such user.
@@ -161,7 +176,7 @@ class RegistrationService:
                 key=None,
                 former=siblings[-1] if siblings else None,
             )
-            node = self._join(parsed, join, directory)
+            node = self._join(parsed, join, directory, method=method, until=expiry)
             record_join(directory, self._tailnet.clock(), actor, join, node, "node.approve")
             return node
 
@@ -270,13 +285,21 @@ class RegistrationService:
                 outcome = Confirm(node)
         return outcome
 
-    def _join(self, parsed: _Parsed, join: Join, directory: Directory) -> Node:
+    def _join(
+        self,
+        parsed: _Parsed,
+        join: Join,
+        directory: Directory,
+        *,
+        method: str = REGISTERED_BY_CLI,
+        until: datetime | None = None,
+    ) -> Node:
         if join.user_id is not None:
             require_active(directory.user(join.user_id))
         now = self._tailnet.clock()
         hostinfo = parsed.request.hostinfo or {}
         name = hostname(hostinfo)
-        expiry = None if join.tags else self._expiry(now, parsed.wish)
+        expiry = None if join.tags else until or self._expiry(now, parsed.wish)
         if join.former is not None:
             node = replace(
                 join.former,
@@ -304,7 +327,7 @@ class RegistrationService:
                 given_name=unique_label(label_from_hostname(name), directory.name_taken),
                 ipv4=None,
                 ipv6=cast("IPv6Address | None", self._allocate(directory, prefixes.v6, "ipv6_offset")),
-                register_method=REGISTERED_BY_AUTH_KEY if join.key else REGISTERED_BY_CLI,
+                register_method=REGISTERED_BY_AUTH_KEY if join.key else method,
                 auth_key_id=join.key.id if join.key else None,
                 ephemeral=join.ephemeral,
                 expiry=expiry,

@@ -205,7 +205,7 @@ _KEYS = (
         "oidc.refresh_interval",
         "duration",
         "15m",
-        "How often the provider is asked again about users with offline access; 0 never. Not a headscale key.",
+        "How often the provider is asked again about users with offline access; 0: never. Not headscale's.",
     ),
     Key(
         "oidc.providers",

@@ -1,7 +1,7 @@
 """`oidc.*`: identity providers, one or several.
 
-The single provider of headscale's keys and the items of `oidc.providers` are the same thing: an item takes what
-it does not say itself from the keys above it.
+The single provider of headscale's keys and the items of `oidc.providers` are the same thing: an item takes
+what it does not say itself from the keys above it.
 """
 
 from __future__ import annotations

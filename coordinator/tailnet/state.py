@@ -13,6 +13,7 @@ from typing import Any
 
 from coordinator.tailnet.access import AccessRequest
 from coordinator.tailnet.actors import NOWHERE, Actor, Origin
+from coordinator.tailnet.identities import LinkedIdentity
 from coordinator.tailnet.nodes import Node, NodeID
 from coordinator.tailnet.preauth_keys import PreAuthKey
 from coordinator.tailnet.users import User, UserID
@@ -72,6 +73,7 @@ class TailnetState:
     preauth_keys: Mapping[int, PreAuthKey] = field(default_factory=dict)
     policy: StoredPolicy | None = None
     access: Mapping[int, AccessRequest] = field(default_factory=dict)
+    identities: Mapping[str, LinkedIdentity] = field(default_factory=dict)
     counters: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -90,6 +92,8 @@ class ChangeSet:
     delete_preauth_keys: set[int] = field(default_factory=set)
     put_policies: list[StoredPolicy] = field(default_factory=list)
     put_access: dict[int, AccessRequest] = field(default_factory=dict)
+    put_identities: dict[str, LinkedIdentity] = field(default_factory=dict)
+    delete_identities: set[str] = field(default_factory=set)
     audit: list[AuditEntry] = field(default_factory=list)
     counters: dict[str, int] = field(default_factory=dict)
 
@@ -104,6 +108,8 @@ class ChangeSet:
                 self.delete_preauth_keys,
                 self.put_policies,
                 self.put_access,
+                self.put_identities,
+                self.delete_identities,
                 self.audit,
                 self.counters,
             )
