@@ -282,10 +282,8 @@ class Provider:
         if not isinstance(endpoint, str):
             return {}
         try:
-            async with self._client() as client:
-                answer = await client.get(
-                    endpoint, headers={"Authorization": f"Bearer {access_token}"}, withhold_token=True
-                )
+            async with httpx2.AsyncClient(timeout=REQUEST_SECONDS) as client:
+                answer = await client.get(endpoint, headers={"Authorization": f"Bearer {access_token}"})
                 answer.raise_for_status()
             if answer.headers.get("content-type", "").startswith("application/jwt"):
                 return dict((await self._decode(answer.text)).claims)

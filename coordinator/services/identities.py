@@ -1,7 +1,7 @@
 """Identities at providers and the users they are: logging in, linking, shutting out.
 
-An identity is its issuer and subject, nothing else. An e-mail address or a name that somebody else has already
-is never taken over, since rules of the policy may speak of it; who shall be the same user is for an
+An identity is its issuer and subject, nothing else. An e-mail address or a name that somebody else has
+already is never taken over, since rules of the policy may speak of it; who shall be the same user is for an
 administrator to say (`link`).
 """
 

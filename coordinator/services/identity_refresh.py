@@ -1,4 +1,4 @@
-"""Asks providers again and again about users with offline access: their groups, and whether they are there."""
+"""Asks providers again about users with offline access: their groups, and whether they are still there."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class User:
     suspended_at: datetime | None = None
     """Set while the user is suspended: nothing of theirs joins, what had joined is expired."""
     offboarded_at: datetime | None = None
-    """Set while the identity provider no longer vouches for the user: as if suspended, until their next login."""
+    """Set while the identity provider no longer vouches for the user; a login there ends it."""
     groups: tuple[str, ...] = ()
     """Groups of the policy the identity provider puts the user into."""
 

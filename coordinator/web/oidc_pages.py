@@ -1,8 +1,8 @@
 """Logging in with a browser: to the provider and back, the question to confirm, signing out.
 
-A machine's link leads to the provider; its answer comes to `/oidc/callback`; then the person confirms what was
-asked for, so that a link alone, sent to somebody who is logged in already, lets no machine in. Nothing here keeps
-people logged in: the session cookie is only good for signing out.
+A machine's link leads to the provider; its answer comes to `/oidc/callback`; then the person confirms what
+was asked for, so that a link alone, sent to somebody who is logged in already, lets no machine in. Nothing
+here keeps people logged in: the session cookie is only good for signing out.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import html
 import secrets
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from urllib.parse import quote, urlsplit
 
 import structlog

@@ -24,7 +24,7 @@ MINIMUM_KEY_VERSION = 39
 
 Verify = Callable[[str], bool]
 LogIn = Callable[[web.Request, str, str], Awaitable[web.Response | None]]
-"""Sends a browser to an identity provider: (request, `register` or `ssh`, id of what waits); None: cannot now."""
+"""Sends a browser to an identity provider: request, `register` or `ssh`, id of what waits; None: not now."""
 
 
 class PublicPages:
