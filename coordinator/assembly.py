@@ -17,6 +17,7 @@ from coordinator.services.access import AccessService
 from coordinator.services.api_keys import ApiKeyService
 from coordinator.services.attributes import AttributeService
 from coordinator.services.device_approval import DeviceApproval
+from coordinator.services.identities import IdentityService
 from coordinator.services.incidents import IncidentService
 from coordinator.services.login import PendingLogins
 from coordinator.services.map_sessions import MapSessions
@@ -63,6 +64,7 @@ class Services:
     incidents: IncidentService
     approval: DeviceApproval
     limits: RateLimits
+    identities: IdentityService
 
     async def healthy(self) -> bool:
         """Whether the database answers."""
@@ -97,6 +99,7 @@ async def start_services(
         utc_now,
         associated_domains=settings.associated_domains,
         auto_updates=settings.auto_update_enabled,
+        declared_groups=_declared_groups(settings),
     )
     nodes = NodeService(tailnet)
     policy = _policy(settings, tailnet, state, store, nodes)
@@ -129,6 +132,7 @@ async def start_services(
         incidents=IncidentService(tailnet, access),
         approval=DeviceApproval(tailnet),
         limits=limits,
+        identities=IdentityService(tailnet),
     )
 
 
@@ -162,10 +166,22 @@ def _registration_settings(settings: Settings) -> RegistrationSettings:
     )
 
 
+def _declared_groups(settings: Settings) -> tuple[str, ...]:
+    """Groups that identity providers may put somebody into, as far as the configuration names them."""
+    return tuple(
+        f"group:{provider.groups_prefix}{name.removeprefix('group:')}"
+        for provider in settings.oidc.providers
+        for name in provider.groups_map.values()
+    )
+
+
 def _world(settings: Settings, state: TailnetState, config: MapConfig) -> World:
     """What is told to clients, before the first policy is in force."""
     facts = tailnet_facts(
-        state.users.values(), domain=config.domain, associated_domains=settings.associated_domains
+        state.users.values(),
+        domain=config.domain,
+        associated_domains=settings.associated_domains,
+        declared_groups=_declared_groups(settings),
     )
     return World(
         snapshot=Snapshot(), policy=PolicyIndex(None, facts), log=ChangeLog(), fragments=Fragments(config)

@@ -31,6 +31,7 @@ from coordinator.map_settings import map_config
 from coordinator.netmap.ssh import ACTION_PATH
 from coordinator.noise.keys import public_key
 from coordinator.noise_key import load_noise_key, load_or_create_noise_key
+from coordinator.oidc_setup import start_oidc
 from coordinator.services.policy import PolicyService
 from coordinator.services.tailnet import Tailnet
 from coordinator.settings.model import Settings
@@ -52,6 +53,7 @@ from coordinator.web.api.auth import AuthRoutes
 from coordinator.web.api.bearer import BearerGuard
 from coordinator.web.api.body import MAX_BODY
 from coordinator.web.api.device_approval import DeviceApprovalRoutes
+from coordinator.web.api.identities import IdentityRoutes
 from coordinator.web.api.nodes import NodeRoutes
 from coordinator.web.api.ownership import OwnershipRoutes
 from coordinator.web.api.policy import PolicyRoutes
@@ -61,6 +63,7 @@ from coordinator.web.auth_pages import AuthPages
 from coordinator.web.deadline import KEEPALIVE_SECONDS, FirstRequestDeadline
 from coordinator.web.metrics_page import metrics_app
 from coordinator.web.middleware import add_headers, errors
+from coordinator.web.oidc_pages import OIDCPages
 from coordinator.web.public import PublicPages
 from coordinator.web.rate_limits import page_limits
 from derp.admission import Admission, AllowAll
@@ -160,6 +163,7 @@ class Server:
         self.sockets: dict[str, socket.socket] = {}
         self._inherited: dict[str, socket.socket] = {}
         self._services: Services
+        self._oidc: OIDCPages | None = None
 
     async def serve(self, *, quickstart: bool, config_path: Path | None) -> _Stop:
         """Start, serve until told to end, stop cleanly."""
@@ -210,6 +214,7 @@ class Server:
                 }
             ),
         )
+        self._oidc = await start_oidc(stack, self._settings, noise_key, services)
         relay = await self._start_relay(stack, tailnet)
         pages = PublicPages(
             machine_key=machine_key_from_bytes(public_key(noise_key)),
@@ -217,9 +222,11 @@ class Server:
             healthy=services.healthy,
             verify=lambda text: _may_relay(tailnet, text),
             logins=services.logins,
+            log_in=self._oidc.begin if self._oidc else None,
         )
         nouns: list[Routes] = [
             UserRoutes(services.users),
+            IdentityRoutes(services.identities),
             PreAuthKeyRoutes(services.keys, services.users),
             NodeRoutes(services.nodes, services.users, services.registration),
             OwnershipRoutes(services.ownership, services.nodes, services.users),
@@ -292,7 +299,10 @@ class Server:
         )
         app.on_response_prepare.append(add_headers)
         app.router.add_routes(routes)
-        app.router.add_routes(AuthPages(self._services.checks).routes())
+        log_in = self._oidc.begin if self._oidc else None
+        app.router.add_routes(AuthPages(self._services.checks, log_in).routes())
+        if self._oidc is not None:
+            app.router.add_routes(self._oidc.routes())
         app.router.add_routes(control.routes())
         if relay is not None:
             app.router.add_routes(relay.routes())

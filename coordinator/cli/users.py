@@ -6,10 +6,13 @@ from typing import Annotated, Any
 
 import typer
 
-from coordinator.cli import output
+from coordinator.cli import output, user_identities
 from coordinator.cli.client import call, find_user, segment
 
 app = typer.Typer(no_args_is_help=True, help="Users who own nodes.")
+app.command("link")(user_identities.link)
+app.command("unlink")(user_identities.unlink)
+app.command("identities")(user_identities.identities)
 
 Identifier = Annotated[str | None, typer.Option("-i", "--identifier", help="Id of the user.")]
 Name = Annotated[str | None, typer.Option("-n", "--name", help="Name of the user.")]

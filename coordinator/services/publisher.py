@@ -29,9 +29,15 @@ class Publisher:
     """Owner of the `World`; the only code that replaces its snapshot."""
 
     def __init__(
-        self, world: World, *, associated_domains: tuple[str, ...] | None, auto_updates: bool
+        self,
+        world: World,
+        *,
+        associated_domains: tuple[str, ...] | None,
+        auto_updates: bool,
+        declared_groups: tuple[str, ...] = (),
     ) -> None:
         self.world = world
+        self._declared_groups = declared_groups
         self._associated_domains = associated_domains
         self._auto_updates = auto_updates
         self.configured = world.config
@@ -148,6 +154,7 @@ class Publisher:
             domain=self.world.config.domain,
             associated_domains=self._associated_domains,
             auto_updates=self._auto_updates,
+            declared_groups=self._declared_groups,
         )
         world = self.world
         records, owners = world.snapshot.records, world.snapshot.owner_bits

@@ -147,8 +147,23 @@ class RegistrationService:
         METRICS.registrations.labels(outcome=type(outcome).__name__.lower()).inc()
         return self._answer(parsed, outcome)
 
-    async def approve(self, login_id: str, user_id: UserID, *, actor: Actor) -> Node:
+    async def approve(
+        self,
+        login_id: str,
+        user_id: UserID,
+        *,
+        actor: Actor,
+        method: str = REGISTERED_BY_CLI,
+        expiry: datetime | None = None,
+    ) -> Node:
         """A person approved a pending login: admit the machine for a user.
+
+        Args:
+            login_id: Of the pending login.
+            user_id: Whose node it becomes.
+            actor: Who approved.
+            method: How; an administrator's command, or the user's own login.
+            expiry: When the node's key expires; None: as the client wishes and the configuration allows.
 
         Raises:
             NotFoundError: no such pending login (they last 15 minutes), or no such user.
@@ -173,7 +188,7 @@ class RegistrationService:
             )
             # An administrator who lets a machine in has looked at it; a user who logs in has not that say.
             admitted = actor.kind in ("socket", "api_key")
-            node = self._join(parsed, join, directory, admitted=admitted)
+            node = self._join(parsed, join, directory, admitted=admitted, method=method, until=expiry)
             record_join(directory, self._tailnet.clock(), actor, join, node, "node.approve")
             return node
 
@@ -298,13 +313,22 @@ class RegistrationService:
                 outcome = Confirm(node)
         return outcome
 
-    def _join(self, parsed: _Parsed, join: Join, directory: Directory, *, admitted: bool = False) -> Node:
+    def _join(
+        self,
+        parsed: _Parsed,
+        join: Join,
+        directory: Directory,
+        *,
+        admitted: bool = False,
+        method: str = REGISTERED_BY_CLI,
+        until: datetime | None = None,
+    ) -> Node:
         if join.user_id is not None:
             require_active(directory.user(join.user_id))
         now = self._tailnet.clock()
         hostinfo = parsed.request.hostinfo or {}
         name = hostname(hostinfo)
-        expiry = None if join.tags else self._expiry(now, parsed.wish)
+        expiry = None if join.tags else until or self._expiry(now, parsed.wish)
         approval = APPROVED if admitted else self._approval(join, directory)
         if join.former is not None:
             node = replace(
@@ -333,7 +357,7 @@ class RegistrationService:
                 given_name=unique_label(label_from_hostname(name), directory.name_taken),
                 ipv4=None,
                 ipv6=self._addresses.ipv6(directory),
-                register_method=REGISTERED_BY_AUTH_KEY if join.key else REGISTERED_BY_CLI,
+                register_method=REGISTERED_BY_AUTH_KEY if join.key else method,
                 auth_key_id=join.key.id if join.key else None,
                 ephemeral=join.ephemeral,
                 approval=approval,

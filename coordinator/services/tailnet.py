@@ -71,12 +71,18 @@ class Tailnet:
         *,
         associated_domains: tuple[str, ...] | None = None,
         auto_updates: bool = False,
+        declared_groups: tuple[str, ...] = (),
     ) -> None:
         self.world = world
         self.clock = clock
         self._store = store
         self._directory = Directory(state)
-        self._publisher = Publisher(world, associated_domains=associated_domains, auto_updates=auto_updates)
+        self._publisher = Publisher(
+            world,
+            associated_domains=associated_domains,
+            auto_updates=auto_updates,
+            declared_groups=declared_groups,
+        )
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(MAX_WAITING)
         self._listeners: list[Callable[[int], None]] = []
         self._departure_listeners: list[Callable[[Node], None]] = []

@@ -123,7 +123,7 @@ class UserService:
 
         def command(directory: Directory) -> User:
             user = directory.user(UserID(user_id))
-            if user.suspended:
+            if user.suspended_at is not None:
                 return user
             now = self._tailnet.clock()
             suspended = replace(user, suspended_at=now)
@@ -144,7 +144,7 @@ class UserService:
             user = directory.user(UserID(user_id))
             if not user.suspended:
                 return user
-            restored = replace(user, suspended_at=None)
+            restored = replace(user, suspended_at=None, offboarded_at=None)
             directory.put_user(restored)
             now = self._tailnet.clock()
             directory.audit(now, actor, "user.restore", f"user:{user_id}", name=user.name)
@@ -176,6 +176,8 @@ class UserService:
                     name=node.given_name,
                     reason="user deleted",
                 )
+            for identity in directory.identities_of_user(user.id):
+                directory.delete_identity(identity.id)
             keys = directory.preauth_keys_of_user(user.id)
             for key in keys:
                 directory.delete_preauth_key(key.id)

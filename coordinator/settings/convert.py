@@ -217,6 +217,17 @@ def _map(value: Any) -> dict[str, Any]:
     return {str(name): item for name, item in value.items()}
 
 
+def _mappings(value: Any) -> tuple[dict[str, Any], ...]:
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            raise ValueError("must be a JSON array of objects") from None
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"must be a list, not {_kind(value)}")
+    return tuple(_map(item) for item in value)
+
+
 def _domain(value: Any) -> str:
     text = _text(value)
     return require_domain(text) if text else ""
@@ -313,6 +324,7 @@ _CONVERTERS: dict[str, Callable[[Any], Any]] = {
     "split": _split,
     "records": records,
     "map": _map,
+    "mappings": _mappings,
     "mode": _mode,
     "syslog": _syslog,
     "webhook": _webhook,

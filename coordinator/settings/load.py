@@ -17,6 +17,7 @@ from coordinator.settings.convert import FROM_TEXT, convert
 from coordinator.settings.document import DocumentError, Entry, read_entries
 from coordinator.settings.keys import FORMER, KEYS
 from coordinator.settings.model import DNS, Approval, Audit, Database, RateLimitValues, Relay, Settings
+from coordinator.settings.oidc import build_oidc, check_oidc
 
 ENV_PREFIX = "HEADSCALE_"
 _NOT_KEYS = (
@@ -26,7 +27,9 @@ _NOT_KEYS = (
     "HEADSCALE_POLICY_V1",
     "HEADSCALE_CLI_",
 )
-_STOP = frozenset(key.path for key in KEYS.values() if key.kind in ("split", "map", "records")) | {
+_STOP = frozenset(
+    key.path for key in KEYS.values() if key.kind in ("split", "map", "records", "mappings")
+) | {
     "dns_config.restricted_nameservers",
     "dns_config.extra_records",
 }
@@ -104,6 +107,8 @@ def load_settings(path: Path | None, env: Mapping[str, str]) -> tuple[Settings, 
         collected.notices.append(f"{collected.place(path)}: `{path}`: {text}")
 
     check_together(values, problem, notice)
+    if all(path in values for path in KEYS if path.startswith("oidc.")):
+        check_oidc(values, problem, notice)
     if collected.problems:
         raise SettingsError(collected.problems)
     return _build(values), collected.notices
@@ -242,6 +247,7 @@ def _build(values: Mapping[str, Any]) -> Settings:
         policy_path=values["policy.path"],
         associated_domains=tuple(values["policy.associated_domains"]) or None,
         dns=_build_dns(_section(values, "dns.")),
+        oidc=build_oidc(values),
         unix_socket=values["unix_socket"],
         unix_socket_permission=values["unix_socket_permission"],
         logtail_enabled=values["logtail.enabled"],

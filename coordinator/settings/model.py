@@ -9,6 +9,7 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from coordinator.settings.oidc import OIDC
 from coordinator.settings.secret import Secret
 
 Address = tuple[str, int]
@@ -128,6 +129,7 @@ class Settings:
     associated_domains: tuple[str, ...] | None
     """None: any."""
     dns: DNS
+    oidc: OIDC
     unix_socket: Path
     unix_socket_permission: int
     logtail_enabled: bool

@@ -15,6 +15,7 @@ from sqlalchemy import Row
 from coordinator.audit.entry import storable
 from coordinator.tailnet.access import AccessRequest
 from coordinator.tailnet.api_keys import ApiKey
+from coordinator.tailnet.identities import LinkedIdentity
 from coordinator.tailnet.nodes import Node
 from coordinator.tailnet.preauth_keys import PreAuthKey
 from coordinator.tailnet.state import StoredPolicy
@@ -37,12 +38,32 @@ def user_row(user: User) -> dict[str, Any]:
         "role": user.role,
         "created_at": user.created_at,
         "suspended_at": user.suspended_at,
+        "offboarded_at": user.offboarded_at,
+        "groups": _list(user.groups),
     }
 
 
 def user_from(row: Row[Any]) -> User:
     """A user from its row."""
-    return User(**row._mapping)
+    return User(**{**row._mapping, "groups": tuple(json.loads(row.groups))})
+
+
+def identity_row(identity: LinkedIdentity) -> dict[str, Any]:
+    """An identity as columns."""
+    return {
+        "id": identity.id,
+        "user_id": identity.user_id,
+        "provider": identity.provider,
+        "groups": _list(identity.groups),
+        "refresh_token": identity.refresh_token,
+        "refreshed_at": identity.refreshed_at,
+        "linked_at": identity.linked_at,
+    }
+
+
+def identity_from(row: Row[Any]) -> LinkedIdentity:
+    """An identity from its row."""
+    return LinkedIdentity(**{**row._mapping, "groups": tuple(json.loads(row.groups))})
 
 
 def preauth_key_row(key: PreAuthKey) -> dict[str, Any]:

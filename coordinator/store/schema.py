@@ -68,6 +68,8 @@ users = Table(
     Column("role", Text, nullable=False),
     Column("created_at", Moment, nullable=False),
     Column("suspended_at", Moment),
+    Column("offboarded_at", Moment),
+    Column("groups", Text, nullable=False, server_default="[]"),
 )
 # A local user's name is unique; users of identity providers are told apart by their identity.
 Index(
@@ -84,6 +86,19 @@ Index(
     sqlite_where=users.c.provider_identifier.is_not(None),
     postgresql_where=users.c.provider_identifier.is_not(None),
 )
+
+identities = Table(
+    "identities",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("user_id", BigInteger, ForeignKey("users.id"), nullable=False, index=True),
+    Column("provider", Text, nullable=False),
+    Column("groups", Text, nullable=False),
+    Column("refresh_token", Text, nullable=False),
+    Column("refreshed_at", Moment),
+    Column("linked_at", Moment, nullable=False),
+)
+"""Who is whom at identity providers; refresh tokens are sealed."""
 
 preauth_keys = Table(
     "preauth_keys",

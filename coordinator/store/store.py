@@ -84,6 +84,8 @@ class Store:
             requests = await connection.execute(select(schema.access_requests))
             access = [rows.access_from(row) for row in requests]
             api_keys = [rows.api_key_from(row) for row in await connection.execute(select(schema.api_keys))]
+            linked = await connection.execute(select(schema.identities))
+            identities = [rows.identity_from(row) for row in linked]
             counters = await connection.execute(select(schema.counters))
             return TailnetState(
                 users={user.id: user for user in users},
@@ -92,6 +94,7 @@ class Store:
                 policy=rows.policy_from(policy) if policy else None,
                 access={request.id: request for request in access},
                 api_keys={key.id: key for key in api_keys},
+                identities={identity.id: identity for identity in identities},
                 counters={row.name: int(row.value) for row in counters},
             )
 
@@ -110,12 +113,18 @@ class Store:
         async with self._begin(self._engine) as connection:
             await _delete(connection, schema.nodes, changes.delete_nodes)
             await _delete(connection, schema.preauth_keys, changes.delete_preauth_keys)
+            await _delete(connection, schema.identities, changes.delete_identities)
             await _free_user_names(connection, {*changes.put_users, *changes.delete_users})
             await _put(connection, schema.users, [rows.user_row(user) for user in changes.put_users.values()])
             await _put(
                 connection,
                 schema.preauth_keys,
                 [rows.preauth_key_row(key) for key in changes.put_preauth_keys.values()],
+            )
+            await _put(
+                connection,
+                schema.identities,
+                [rows.identity_row(identity) for identity in changes.put_identities.values()],
             )
             # Two nodes may exchange names: what is replaced goes first, so that no value is in the way.
             await _delete(connection, schema.nodes, set(changes.put_nodes))

@@ -17,6 +17,7 @@ from coordinator.tailnet.actors import NOWHERE, Actor, Origin
 from coordinator.tailnet.addresses import Address
 from coordinator.tailnet.api_keys import ApiKey
 from coordinator.tailnet.errors import NotFoundError
+from coordinator.tailnet.identities import LinkedIdentity
 from coordinator.tailnet.nodes import Node, NodeID
 from coordinator.tailnet.preauth_keys import PreAuthKey
 from coordinator.tailnet.state import AuditEntry, ChangeSet, StoredPolicy, TailnetState
@@ -35,6 +36,7 @@ class Directory:
         self._keys = dict(state.preauth_keys)
         self._access = dict(state.access)
         self._api_keys = dict(state.api_keys)
+        self._identities = dict(state.identities)
         self._counters = dict(state.counters)
         self.policy = state.policy
         self._by_node_key: dict[NodeKey, NodeID] = {}
@@ -247,6 +249,34 @@ class Directory:
         self._forget(self._changes.put_api_keys, self._changes.delete_api_keys, key_id)
         self._touched.append(f"apikey:{key_id}")
         self._undo.append(lambda: _restore(self._api_keys, key_id, key))
+
+    def identity(self, identifier: str) -> LinkedIdentity | None:
+        """An identity at a provider, if it is linked to a user."""
+        return self._identities.get(identifier)
+
+    def identities(self) -> list[LinkedIdentity]:
+        """All of them."""
+        return list(self._identities.values())
+
+    def identities_of_user(self, user_id: UserID) -> list[LinkedIdentity]:
+        """Those of one user."""
+        return [identity for identity in self._identities.values() if identity.user_id == user_id]
+
+    def put_identity(self, identity: LinkedIdentity, *, noteworthy: bool = True) -> None:
+        """Add or replace an identity; the renewal of a token alone is not noteworthy."""
+        before = self._identities.get(identity.id)
+        self._identities[identity.id] = identity
+        self._record(self._changes.put_identities, identity.id, identity)
+        if noteworthy:
+            self._touched.append(f"identity:{identity.id}")
+        self._undo.append(lambda: _restore(self._identities, identity.id, before))
+
+    def delete_identity(self, identifier: str) -> None:
+        """Remove an identity that is there."""
+        identity = self._identities.pop(identifier)
+        self._forget(self._changes.put_identities, self._changes.delete_identities, identifier)
+        self._touched.append(f"identity:{identifier}")
+        self._undo.append(lambda: _restore(self._identities, identifier, identity))
 
     def put_policy(self, policy: StoredPolicy) -> None:
         """Add a policy version; it is the one in force from now on."""

@@ -70,8 +70,19 @@ def tailnet_facts(
     domain: str,
     associated_domains: tuple[str, ...] | None = None,
     auto_updates: bool = False,
+    declared_groups: tuple[str, ...] = (),
 ) -> TailnetFacts:
-    """The users and settings side of the facts."""
+    """The users and settings side of the facts.
+
+    Members of synced groups are named by their identity, which means nobody else; the policy's own members of
+    a group of the same name are united with them.
+    """
+    users = list(users)
+    groups: dict[str, list[str]] = {name: [] for name in declared_groups}
+    for user in users:
+        for name in user.groups:
+            if user.provider_identifier:
+                groups.setdefault(name, []).append(user.provider_identifier)
     return TailnetFacts(
         domain=domain,
         associated_domains=associated_domains,
@@ -87,4 +98,5 @@ def tailnet_facts(
             for user in users
         ],
         auto_updates=auto_updates,
+        extra_groups=groups,
     )

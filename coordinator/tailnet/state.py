@@ -14,6 +14,7 @@ from typing import Any
 from coordinator.tailnet.access import AccessRequest
 from coordinator.tailnet.actors import NOWHERE, Actor, Origin
 from coordinator.tailnet.api_keys import ApiKey
+from coordinator.tailnet.identities import LinkedIdentity
 from coordinator.tailnet.nodes import Node, NodeID
 from coordinator.tailnet.preauth_keys import PreAuthKey
 from coordinator.tailnet.users import User, UserID
@@ -74,6 +75,7 @@ class TailnetState:
     policy: StoredPolicy | None = None
     access: Mapping[int, AccessRequest] = field(default_factory=dict)
     api_keys: Mapping[int, ApiKey] = field(default_factory=dict)
+    identities: Mapping[str, LinkedIdentity] = field(default_factory=dict)
     counters: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -94,6 +96,8 @@ class ChangeSet:
     put_access: dict[int, AccessRequest] = field(default_factory=dict)
     put_api_keys: dict[int, ApiKey] = field(default_factory=dict)
     delete_api_keys: set[int] = field(default_factory=set)
+    put_identities: dict[str, LinkedIdentity] = field(default_factory=dict)
+    delete_identities: set[str] = field(default_factory=set)
     audit: list[AuditEntry] = field(default_factory=list)
     counters: dict[str, int] = field(default_factory=dict)
 
@@ -110,6 +114,8 @@ class ChangeSet:
                 self.put_access,
                 self.put_api_keys,
                 self.delete_api_keys,
+                self.put_identities,
+                self.delete_identities,
                 self.audit,
                 self.counters,
             )

@@ -39,11 +39,15 @@ class User:
     created_at: datetime
     suspended_at: datetime | None = None
     """Set while the user is suspended: nothing of theirs joins, what had joined is expired."""
+    offboarded_at: datetime | None = None
+    """Set while the identity provider no longer vouches for the user; a login there ends it."""
+    groups: tuple[str, ...] = ()
+    """Groups of the policy the identity provider puts the user into."""
 
     @property
     def suspended(self) -> bool:
-        """Whether an administrator has suspended the user."""
-        return self.suspended_at is not None
+        """Whether an administrator, or the identity provider, has shut the user out."""
+        return self.suspended_at is not None or self.offboarded_at is not None
 
     @property
     def login(self) -> str:
@@ -86,6 +90,9 @@ def validate_role(role: str) -> str:
 
 def suspension_notice(user: User) -> str:
     """What whoever meets a suspended user is told."""
+    if user.suspended_at is None and user.offboarded_at is not None:
+        name = user.name or user.login
+        return f"the identity provider shut user `{name}` out; they have to log in there again"
     return f"user `{user.name or user.login}` is suspended; an administrator has to restore them first"
 
 

@@ -19,6 +19,7 @@ FIELDS: Mapping[str, str] = {
     "entries": "how many audit entries",
     "error": "message of an error, when the error itself is not logged",
     "expiry": "when a key expires",
+    "identity": "issuer and subject of somebody at an identity provider",
     "machine_key": "MachineKey of a client, in full or its beginning",
     "method": "HTTP method",
     "node_id": "id of a node",

@@ -8,14 +8,15 @@ from aiohttp import web
 
 from coordinator.services.ssh_checks import SSHChecks
 from coordinator.tailnet.errors import CoordinatorError
-from coordinator.web.public import page
+from coordinator.web.public import LogIn, page
 
 
 class AuthPages:
     """Pages of sessions that wait for a decision."""
 
-    def __init__(self, checks: SSHChecks) -> None:
+    def __init__(self, checks: SSHChecks, log_in: LogIn | None = None) -> None:
         self._checks = checks
+        self._log_in = log_in
 
     def routes(self) -> list[web.RouteDef]:
         """All routes."""
@@ -27,6 +28,9 @@ class AuthPages:
             check = self._checks.get(check_id)
         except CoordinatorError as error:
             return page(404, "Nothing waits here", f"<p>{html.escape(error.message)}</p>")
+        sent = None if self._log_in is None else await self._log_in(request, "ssh", check_id)
+        if sent is not None:
+            return sent
         session = html.escape(f"{check.ssh_user}@{check.destination.given_name}")
         command = f"coordinator auth approve --auth-id {html.escape(check_id)}"
         return page(

@@ -23,6 +23,8 @@ MINIMUM_KEY_VERSION = 39
 """Clients that ask with a lower `v` speak the protocol before Noise."""
 
 Verify = Callable[[str], bool]
+LogIn = Callable[[web.Request, str, str], Awaitable[web.Response | None]]
+"""Sends a browser to an identity provider: request, `register` or `ssh`, id of what waits; None: not now."""
 
 
 class PublicPages:
@@ -34,6 +36,7 @@ class PublicPages:
         healthy: Whether the database answers.
         verify: Whether a NodeKey text may use relays.
         logins: Machines that wait for a person.
+        log_in: The way to an identity provider, where there is one.
     """
 
     def __init__(
@@ -44,12 +47,14 @@ class PublicPages:
         healthy: Callable[[], Awaitable[bool]],
         verify: Verify,
         logins: PendingLogins,
+        log_in: LogIn | None = None,
     ) -> None:
         self._key = json.dumps({"legacyPublicKey": machine_key, "publicKey": machine_key})
         self._version = version
         self._healthy = healthy
         self._verify = verify
         self._logins = logins
+        self._log_in = log_in
 
     def routes(self) -> list[web.RouteDef]:
         """All routes."""
@@ -107,6 +112,9 @@ class PublicPages:
             self._logins.get(login_id)
         except CoordinatorError as error:
             return page(404, "No machine is waiting here", f"<p>{html.escape(error.message)}</p>")
+        sent = None if self._log_in is None else await self._log_in(request, "register", login_id)
+        if sent is not None:
+            return sent
         command = f"coordinator auth register --user USERNAME --auth-id {html.escape(login_id)}"
         return page(
             200,

@@ -56,10 +56,10 @@ def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
 
 @asynccontextmanager
 async def running_server(
-    directory: Path, policy: str | None = None, more: str = ""
+    directory: Path, policy: str | None = None, more: str = "", *, port: int | None = None
 ) -> AsyncIterator[Running]:
     """Start a server on loopback; `more` is appended to its configuration."""
-    port = free_port()
+    port = port or free_port()
     config = directory / "config.yaml"
     if policy is not None:
         (directory / "acls.hujson").write_text(policy)

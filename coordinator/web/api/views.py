@@ -35,6 +35,7 @@ def user_view(user: User) -> dict[str, Any]:
         "profilePicUrl": user.profile_pic_url,
         "role": user.role,
         "suspended": user.suspended,
+        "groups": list(user.groups),
     }
 
 
