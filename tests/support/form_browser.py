@@ -78,7 +78,9 @@ class FormBrowser:
         for _ in range(3):
             if "/interaction/" not in page.url:
                 break
-            page = await self.submit(page, **({"login": subject, "password": "x"} if "password" in page.text else {}))
+            page = await self.submit(
+                page, **({"login": subject, "password": "x"} if "password" in page.text else {})
+            )
         return page
 
 
