@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.support.fake_tailscaled import FakeTailscaled
 from tests.support.form_browser import form_browser
-from tests.support.logins import OFFLINE, login_lab
+from tests.support.logins import login_lab
 
 
 async def test_a_login_lets_a_machine_in(tmp_path: Path) -> None:
