@@ -1,4 +1,4 @@
-"""A person with a browser: a client's link, the provider's pages, our question, a connected machine."""
+"""A person with a browser: the stock client's link, the provider's pages, our question, a machine online."""
 
 import subprocess
 from collections.abc import Iterator

@@ -1,0 +1,45 @@
+"""Logins under way."""
+
+from __future__ import annotations
+
+from itertools import count
+
+from coordinator.oidc.login_states import MAX_ENTRIES, BrowserSession, SingleUse
+from tests.support.builders import FakeClock
+
+
+def store() -> tuple[SingleUse[BrowserSession], FakeClock]:
+    clock, numbers = FakeClock(), count()
+    return SingleUse(clock, lambda size: f"{next(numbers):0{2 * size}x}"), clock
+
+
+def entry(clock: FakeClock, name: str = "p") -> BrowserSession:
+    return BrowserSession(provider=name, id_token="t", began=clock())
+
+
+def test_an_entry_is_taken_once() -> None:
+    states, clock = store()
+    key = states.put(entry(clock))
+    assert len(key) == 64
+    assert states.take(key) == entry(clock)
+    assert states.take(key) is None
+    assert states.take("invented") is None
+
+
+def test_an_old_entry_is_gone() -> None:
+    states, clock = store()
+    key = states.put(entry(clock))
+    clock.forward(minutes=15)
+    assert states.take(key) is None
+    assert len(states) == 0
+
+
+def test_beyond_the_bound_the_oldest_is_forgotten() -> None:
+    states, clock = store()
+    first = states.put(entry(clock, "first"))
+    second = states.put(entry(clock, "second"))
+    for _ in range(MAX_ENTRIES - 1):
+        states.put(entry(clock))
+    assert len(states) == MAX_ENTRIES
+    assert states.take(first) is None
+    assert states.take(second) is not None
