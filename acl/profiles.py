@@ -7,16 +7,17 @@ their life (the server keeps them), and the compiling of rules (`compile`). Read
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from acl.addresses import TAILNET
 from acl.document import AccessProfile, Acl, Grant, Policy, SshEntry, Word, Words
 from acl.durations import DurationError, parse_duration
 from acl.hours import Hours, HoursError, parse_hours
 from acl.placement import Names, Place, check_selector, problem
 from acl.problems import Problem
 from acl.selectors import SelectorKind, parse_selector, split_destination
+from acl.tickets import PatternError, check_pattern
 from acl.validate_rules import check_acl, check_grant
 
 __all__ = [
@@ -36,9 +37,13 @@ REASONS = ("", "required", "optional")
 DEFAULT_SECONDS = 3600.0
 UNANSWERED_SECONDS = 3600.0
 MAX_SECONDS = 30 * 86400.0
-MAX_PATTERN = 200
-# A group that repeats and is itself repeated can take exponential time.
-_NESTED_REPEAT = re.compile(r"[+*}][^()]*\)[+*{]")
+_MACHINES = (
+    SelectorKind.USER,
+    SelectorKind.GROUP,
+    SelectorKind.TAG,
+    SelectorKind.AUTOGROUP,
+    SelectorKind.DOMAIN,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,15 +177,10 @@ def _check_texts(profile: AccessProfile) -> Iterator[Problem]:
         message = f'{where}.reason: "{profile.reason.text}": write required or optional'
         yield problem("bad-value", message, profile.reason.span, REASONS, profile.reason.text)
     if profile.ticket is not None:
-        pattern = profile.ticket.text
         try:
-            re.compile(pattern)
-        except re.error as error:
+            check_pattern(profile.ticket.text)
+        except PatternError as error:
             yield problem("bad-pattern", f"{where}.ticket: {error}", profile.ticket.span)
-        else:
-            if len(pattern) > MAX_PATTERN or _NESTED_REPEAT.search(pattern):
-                message = f"{where}.ticket: long, or a repeated group that repeats: it could run for ever"
-                yield problem("bad-pattern", message, profile.ticket.span)
     if profile.hours is not None:
         try:
             parse_hours(profile.hours.text)
@@ -197,21 +197,22 @@ def _rules(
 ) -> Iterator[tuple[Acl | None, Grant | None]]:
     """The network rules of a profile: one ACL, or with `via` one grant for each destination."""
     words = src or tuple(Word(source, profile.span) for source in sources)
-    if not profile.via:
+    routed = tuple(word for word in profile.dst if profile.via and _is_behind_routers(word))
+    direct = tuple(word for word in profile.dst if word not in routed)
+    if direct or not profile.dst:
         action = Word("accept", profile.span)
         yield (
             Acl(
                 action=action,
                 src=words,
-                dst=profile.dst,
+                dst=direct,
                 proto=profile.proto,
                 src_posture=profile.src_posture,
                 span=profile.span,
             ),
             None,
         )
-        return
-    for destination in profile.dst:
+    for destination in routed:
         host, ports = split_destination(destination.text)
         prefix = f"{profile.proto.text}:" if profile.proto is not None else ""
         ip = tuple(Word(f"{prefix}{port.strip()}", destination.span) for port in ports.split(","))
@@ -227,6 +228,15 @@ def _rules(
                 span=profile.span,
             ),
         )
+
+
+def _is_behind_routers(destination: Word) -> bool:
+    """Whether a destination is reached through routers: `via` says nothing about machines of the tailnet."""
+    selector = parse_selector(split_destination(destination.text)[0])
+    if selector.kind in _MACHINES and selector.text != "autogroup:internet":
+        return False
+    inside = selector.prefix is not None and any(selector.prefix.overlaps(own) for own in TAILNET)
+    return not inside
 
 
 def with_windows(policy: Policy, windows: Iterable[OpenWindow]) -> Policy:

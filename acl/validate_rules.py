@@ -14,7 +14,7 @@ from acl.ports import ALL_PORTS, PORT_PROTOCOLS, PortError, parse_grant_ip, pars
 from acl.problems import Problem
 from acl.selectors import ROLE_AUTOGROUPS, Selector, SelectorKind, parse_selector, split_destination
 
-__all__ = ["check_acl", "check_capability_name", "check_grant", "check_postures"]
+__all__ = ["check_acl", "check_capability_name", "check_grant", "check_postures", "check_via"]
 
 # Capabilities under tailscale.com that a policy may grant. The service's list is not public; these are the
 # ones its documentation and the open clients use.
@@ -119,14 +119,19 @@ def check_grant(grant: Grant, names: Names) -> Iterator[Problem]:
             yield found
     for word in grant.dst:
         yield from _check_grant_destination(word, grant, names)
-    for word in grant.via:
+    yield from check_via(grant.via, names)
+    yield from check_postures(grant.src_posture, names)
+
+
+def check_via(via: Words, names: Names) -> Iterator[Problem]:
+    """Routers are named by declared tags."""
+    for word in via:
         selector = parse_selector(word.text)
         if selector.kind is not SelectorKind.TAG:
             yield problem("via-not-tag", "via can only be a tag", word.span)
         elif selector.text not in names.tags:
             message = f'tag "{selector.text}" not found'
             yield problem("unknown-tag", message, word.span, names.tags, selector.text)
-    yield from check_postures(grant.src_posture, names)
 
 
 def _check_grant_destination(word: Word, grant: Grant, names: Names) -> Iterator[Problem]:

@@ -5,7 +5,6 @@ The answers depend on the policy as written, the users and nodes of the moment, 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,6 +12,7 @@ from datetime import datetime, timedelta
 from acl import AccessProfile
 from acl.problems import nearest
 from acl.profiles import default_seconds, max_seconds, open_hours
+from acl.tickets import matches
 from coordinator.services.policy import PolicyService
 from coordinator.services.tailnet import Tailnet
 from coordinator.tailnet.access import AccessRequest
@@ -68,6 +68,21 @@ class AccessRules:
                 return profile
         hint = nearest(name, [profile.name.text for profile in self.profiles()])
         raise NotFoundError(f"the policy has no access profile `{name}`" + (f"; {hint}" if hint else ""))
+
+    def still_allowed(self, request: AccessRequest, now: datetime) -> bool:
+        """Whether the policy of now would let this window be open: the same person, for that long.
+
+        Incidents are their opener's word and end with the incident.
+        """
+        if request.incident:
+            return True
+        for profile in self.profiles():
+            if profile.name.text == request.profile:
+                people = profile.break_glass if request.break_glass else profile.src
+                allowed = self._tailnet.world.policy.means_user([w.text for w in people], request.user_id)
+                since = request.opens_at or now
+                return allowed and now < since + timedelta(seconds=max_seconds(profile))
+        return False
 
     def in_hours(self, request: AccessRequest, now: datetime) -> bool:
         """Break-glass and incidents do not wait for office hours."""
@@ -159,7 +174,7 @@ def require_texts(profile: AccessProfile, asked: Asked) -> None:
             raise InvalidError(f"the {name} is longer than {MAX_TEXT} characters")
     if profile.reason is not None and profile.reason.text == "required" and not asked.reason.strip():
         raise InvalidError(f"`{profile.name.text}` needs a reason (--reason)")
-    if profile.ticket is not None and not re.search(profile.ticket.text, asked.ticket):
+    if profile.ticket is not None and not matches(profile.ticket.text, asked.ticket):
         raise InvalidError(
             f"`{profile.name.text}` needs a ticket (--ticket) that fits {profile.ticket.text}, "
             f"and `{asked.ticket}` does not"

@@ -67,7 +67,8 @@ class AccessWindows:
         """What is open at a moment, for which addresses."""
         found = []
         for request in self._requests.values():
-            if request.state(now, in_hours=self._rules.in_hours(request, now)) == "active":
+            open_now = request.state(now, in_hours=self._rules.in_hours(request, now)) == "active"
+            if open_now and self._rules.still_allowed(request, now):
                 sources = sorted(
                     str(address) for node in self._rules.machines(request) for address in node.addresses
                 )
@@ -82,7 +83,9 @@ class AccessWindows:
             if request.overdue(now):
                 limit = request.answer_by if request.closes_at is None else request.closes_at
                 await self._end(request, limit, "expired")
-            elif request.profile not in known and request.state(now) in ("active", "approved"):
+            elif request.state(now) in ("active", "approved") and not (
+                request.profile in known and self._rules.still_allowed(request, now)
+            ):
                 await self._end(request, now, "policy")
         await self.refresh()
 

@@ -73,7 +73,8 @@ class AccessRequest:
         """Where it stands at a moment."""
         if self.denied_at is not None:
             return "denied"
-        if self.ended_at is not None and self.ended_at <= now:
+        if self.ended_at is not None:
+            # What was recorded holds, also when a clock is put back.
             return "unanswered" if self.opens_at is None and self.end_reason == "expired" else "ended"
         if self.opens_at is None or self.closes_at is None:
             return "unanswered" if self.answer_by <= now else "requested"

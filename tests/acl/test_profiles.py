@@ -48,7 +48,9 @@ def test_numbers_of_a_profile() -> None:
         ({"maxActive": 0}, "maxActive: must be 1 or more"),
         ({"reason": "must"}, "write required or optional"),
         ({"ticket": "["}, "ticket: "),
-        ({"ticket": "^(a+)+$"}, "could run for ever"),
+        ({"ticket": "^(a+)+$"}, "cannot be repeated"),
+        ({"ticket": "((a+))+$"}, "cannot be repeated"),
+        ({"ticket": "(a|a)*$"}, "cannot be repeated"),
         ({"hours": "always"}, "hours: name the time zone"),
         ({"srcPosture": ["posture:none"]}, "posture not found"),
         ({"via": ["tag:none"]}, 'tag "tag:none" not found'),
@@ -98,3 +100,15 @@ def test_via_opens_through_that_router_only() -> None:
     other = node(5, "tag:exit", approved_routes=("10.0.0.0/24",))
     idx = index(with_windows(written, [WINDOW]), *NODES, router, other)
     assert names(idx.peers(1)) == [4]
+
+
+def test_via_says_nothing_about_machines() -> None:
+    """The shape of a profile that names machines and a network behind a gateway."""
+    written = policy(
+        acls=[], **section(dst=["tag:server:22", "10.0.0.0/24:22", "100.64.0.3:443"], via=["tag:router"])
+    )
+    router = node(4, "tag:router", approved_routes=("10.0.0.0/24",))
+    idx = index(with_windows(written, [WINDOW]), *NODES, router)
+    assert names(idx.peers(1)) == [2, 3, 4]
+    assert [port.first for rule in idx.filter_rules(2) for port in rule.dst_ports] == [22, 22]
+    assert [port.first for rule in idx.filter_rules(3) for port in rule.dst_ports] == [443]

@@ -250,6 +250,31 @@ async def test_a_policy_edit_narrows_and_ends_windows(bench: Bench) -> None:
     assert not bench.sees(LAPTOP, SERVER)
 
 
+async def test_an_end_that_was_recorded_holds_when_the_clock_is_put_back(bench: Bench) -> None:
+    request = await bench.approve(await bench.ask())
+    await bench.access.revoke(request.id, by=LEAD, actor=ACTOR)
+    bench.clock.forward(minutes=-10)
+    await bench.access.windows.tick()
+    assert not bench.sees(LAPTOP, SERVER)
+    assert bench.access.state(bench.access.get(request.id)) == "ended"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"src": ["user4@"]}, {"maxDuration": "10m", "defaultDuration": "10m"}, {"group": []}],
+)
+async def test_a_window_does_not_outlive_the_right_to_it(bench: Bench, changes: dict[str, Any]) -> None:
+    request = await bench.approve(await bench.ask())
+    bench.clock.forward(minutes=20)
+    text = policy(**{name: value for name, value in changes.items() if name != "group"})
+    if "group" in changes:
+        text = text.replace('"group:ops": ["user1@"]', '"group:ops": []')
+    await bench.policy.set(text, actor=ACTOR)
+    await bench.access.windows.tick()
+    assert not bench.sees(LAPTOP, SERVER)
+    assert bench.access.get(request.id).end_reason == "policy"
+
+
 async def test_break_glass_opens_at_once_and_wants_a_review(bench: Bench) -> None:
     lead_laptop = make_node(9, user_id=LEAD.id)
     await bench.tailnet.execute(lambda directory: directory.put_node(lead_laptop))
