@@ -18,7 +18,7 @@ from acl.placement import Names, Place, check_selector, problem
 from acl.problems import Problem
 from acl.selectors import SelectorKind, parse_selector, split_destination
 from acl.tickets import PatternError, check_pattern
-from acl.validate_rules import check_acl, check_grant
+from acl.validate_rules import check_acl, check_grant, check_via
 
 __all__ = [
     "OpenWindow",
@@ -121,6 +121,8 @@ def check_profile(profile: AccessProfile, names: Names) -> Iterator[Problem]:
     for acl, grant in rules:
         yield from () if acl is None else check_acl(acl, names)
         yield from () if grant is None else check_grant(grant, names)
+    if not any(grant for _, grant in rules):
+        yield from check_via(profile.via, names)
     if not profile.dst:
         yield problem(
             "empty-profile", f"{_where(profile)}: dst is empty: nothing would be opened", profile.span

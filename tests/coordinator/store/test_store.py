@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from coordinator.store.engine import make_engine, sqlite_url
 from coordinator.store.store import Store
 from coordinator.tailnet.errors import ConflictError, InvalidError, UnavailableError
+from coordinator.tailnet.identities import LinkedIdentity
 from coordinator.tailnet.nodes import NodeID
 from coordinator.tailnet.state import ChangeSet, StoredPolicy
 from coordinator.tailnet.users import UserID
@@ -32,7 +33,23 @@ def by_id(*values):  # type: ignore[no-untyped-def]
 
 
 async def test_what_was_committed_is_loaded_again(store: Store) -> None:
-    user = make_user(email="a@example.com", provider="oidc", provider_identifier="https://i/s", role="admin")
+    user = make_user(
+        email="a@example.com",
+        provider="oidc",
+        provider_identifier="https://i/s",
+        role="admin",
+        offboarded_at=NOW,
+        groups=("group:a", "group:b"),
+    )
+    identity = LinkedIdentity(
+        id="https://i/s",
+        user_id=user.id,
+        provider="p",
+        groups=("group:a",),
+        refresh_token="sealed",
+        refreshed_at=NOW,
+        linked_at=NOW,
+    )
     key, _ = make_key(tags=("tag:a", "tag:b"), expiration=None)
     node = make_node(
         1,
@@ -51,6 +68,7 @@ async def test_what_was_committed_is_loaded_again(store: Store) -> None:
             put_preauth_keys=by_id(key),
             put_nodes=by_id(node),
             put_policies=[policy],
+            put_identities=by_id(identity),
             counters={"nodes": 1, "ipv6_offset": 1 << 79},
         )
     )
@@ -58,6 +76,7 @@ async def test_what_was_committed_is_loaded_again(store: Store) -> None:
     assert seq == 1
     assert state.users == by_id(user)
     assert state.preauth_keys == by_id(key)
+    assert state.identities == by_id(identity)
     assert state.nodes == by_id(node)
     assert state.nodes[node.id].hostinfo == node.hostinfo
     assert state.policy == policy
@@ -358,3 +377,14 @@ async def test_postgresql_that_refuses_or_hangs_up_is_unavailable(cluster: Clust
             await store.commit(ChangeSet(counters={"nodes": 1}))
     finally:
         await store.close()
+
+
+async def test_identities_come_and_go_with_their_users(store: Store) -> None:
+    one, two = make_user(1, name="a"), make_user(2, name="b")
+    identity = LinkedIdentity(id="https://i/1", user_id=one.id, linked_at=NOW)
+    await store.commit(ChangeSet(put_users=by_id(one, two), put_identities=by_id(identity)))
+    moved = replace(identity, user_id=two.id, refresh_token="x")
+    await store.commit(ChangeSet(put_identities=by_id(moved), delete_users={one.id}))
+    assert (await store.load()).identities == by_id(moved)
+    await store.commit(ChangeSet(delete_identities={identity.id}, delete_users={two.id}))
+    assert (await store.load()).identities == {}

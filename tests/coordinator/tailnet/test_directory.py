@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from coordinator.tailnet.actors import Actor
 from coordinator.tailnet.directory import Directory
 from coordinator.tailnet.errors import NotFoundError
+from coordinator.tailnet.identities import LinkedIdentity
 from coordinator.tailnet.nodes import NodeID
 from coordinator.tailnet.state import StoredPolicy, TailnetState
+from coordinator.tailnet.users import UserID
 from tests.support.builders import NOW, make_key, make_node, make_user, node_key
 
 ACTOR = Actor(kind="system", name="test")
@@ -27,6 +29,7 @@ def fingerprint(directory: Directory) -> object:
             "_nodes",
             "_keys",
             "_counters",
+            "_identities",
             "_by_node_key",
             "_by_name",
             "_by_address",
@@ -77,7 +80,7 @@ def test_unknown_things_are_not_found() -> None:
         directory.delete_preauth_key(1)
 
 
-OPERATIONS = st.lists(st.tuples(st.integers(0, 8), st.integers(1, 4), st.integers(1, 4)), max_size=12)
+OPERATIONS = st.lists(st.tuples(st.integers(0, 10), st.integers(1, 4), st.integers(1, 4)), max_size=12)
 
 
 def run(directory: Directory, operations: list[tuple[int, int, int]]) -> None:
@@ -102,6 +105,12 @@ def run(directory: Directory, operations: list[tuple[int, int, int]]) -> None:
                     directory.put_policy(StoredPolicy(id=number, text="{}", created_at=NOW))
                 case 8:
                     directory.audit(NOW, ACTOR, "x", "y")
+                case 9:
+                    directory.put_identity(
+                        LinkedIdentity(id=f"https://i/{number}", user_id=UserID(other), linked_at=NOW)
+                    )
+                case 10 if directory.identity(f"https://i/{number}") is not None:
+                    directory.delete_identity(f"https://i/{number}")
         except NotFoundError:
             continue
 

@@ -38,3 +38,17 @@ def test_a_route_counts_while_it_is_approved_and_advertised() -> None:
     assert node_fact(node, 0).approved_routes == ("10.0.0.0/8",)
     assert node_fact(replace(node, hostinfo={}), 0).approved_routes == ()
     assert node_fact(make_node(1, hostinfo={"RoutableIPs": ["10.0.0.0/8"]}), 0).approved_routes == ()
+
+
+def test_groups_of_users_name_their_identities() -> None:
+    users = [
+        make_user(1, provider_identifier="https://i/1", groups=("group:a", "group:b")),
+        make_user(2, provider_identifier="https://i/2", groups=("group:b",)),
+        make_user(3, groups=("group:a",)),
+    ]
+    facts = tailnet_facts(users, domain="d", declared_groups=("group:later",))
+    assert facts.extra_groups == {
+        "group:later": [],
+        "group:a": ["https://i/1"],
+        "group:b": ["https://i/1", "https://i/2"],
+    }
