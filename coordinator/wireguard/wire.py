@@ -1,13 +1,13 @@
 """What the server and its gateways say to each other, as JSON.
 
-A gateway asks for its wish with a long poll and reports what it sees. Unknown fields are ignored on both sides,
-so that either may be newer.
+A gateway asks for its wish with a long poll and reports what it sees. Unknown fields are ignored on both
+sides, so that either may be newer.
 
     GET  /gateway/v1/wish?have=VERSION&wait=SECONDS   200 Wish, or 204 when nothing changed within the wait
     POST /gateway/v1/report                           Report -> 204
 
-Both carry `Authorization: Bearer TOKEN`, the token `wireguard gateways create` printed once. 401: the token is
-not, or no longer, valid; the gateway closes its windows by its own clock and keeps trying.
+Both carry `Authorization: Bearer TOKEN`, the token `wireguard gateways create` printed once. 401: the token
+is not, or no longer, valid; the gateway closes its windows by its own clock and keeps trying.
 
 Keys are standard base64 of 32 bytes, as `wg` prints them; times are RFC 3339 in UTC.
 """
@@ -34,10 +34,10 @@ Problem = Literal[
 ]
 """What a gateway tells about itself.
 
-unknown-peer: a peer nobody wished for was on the interface and has been removed; peer-changed: a wished peer had
-been altered by hand; rules-changed: the nftables table had been altered and was restored; closed-alone: a window
-was closed by the gateway's own clock while the server was away; clock: it differs from the server's by more than
-the tolerance; apply-failed: `wg` or `nft` refused.
+unknown-peer: a peer nobody wished for was on the interface and has been removed; peer-changed: a wished peer
+had been altered by hand; rules-changed: the nftables table had been altered and was restored; closed-alone: a
+window was closed by the gateway's own clock while the server was away; clock: it differs from the server's by
+more than the tolerance; apply-failed: `wg` or `nft` refused.
 """
 
 
@@ -52,8 +52,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 class WishedPeer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A key that belongs on the interface between two moments.
 
-    Peers with the same `device` share their addresses: they are the old and the new key of one device, and the
-    addresses belong to the one with the newest handshake (to the last in the list while none has any).
+    Peers with the same `device` share their addresses: they are the old and the new key of one device, and
+    the addresses belong to the one with the newest handshake (to the last in the list while none has any).
     """
 
     public_key: str
@@ -83,7 +83,7 @@ class WishedInterface(msgspec.Struct, frozen=True, kw_only=True, rename="camel")
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """All a gateway should be. `version` is opaque and changes with the content; `now` is the server's clock."""
+    """All a gateway should be. `version` is opaque, changes with the content; `now` is the server's clock."""
 
     version: str
     gateway: str
@@ -91,7 +91,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     interfaces: tuple[WishedInterface, ...]
     peers: tuple[WishedPeer, ...]
     masquerade: bool = True
-    """Whether peers' packets leave the gateway with its own address (the network behind it has no route back)."""
+    """Whether packets of peers leave with the gateway's address: networks behind it have no route back."""
     report_seconds: int = 10
     """How often to report when nothing happens."""
 
