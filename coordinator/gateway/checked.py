@@ -67,9 +67,7 @@ def checked(wish: Wish, *, prefix: str = "") -> tuple[Wish, tuple[Wrong, ...]]:
             peers.append(_peer(peer))
             keys.add(peer.public_key)
         except ValueError as error:
-            wrong.append(
-                Wrong(detail=f"peer {shown(peer.name)}: {error}", public_key=shown(peer.public_key))
-            )
+            wrong.append(Wrong(detail=f"peer {shown(peer.name)}: {error}", public_key=shown(peer.public_key)))
     clean = msgspec.structs.replace(wish, interfaces=tuple(interfaces), peers=tuple(peers))
     return clean, tuple(wrong)
 
@@ -106,9 +104,7 @@ def _interface(given: WishedInterface, prefix: str, before: list[WishedInterface
     addresses = tuple(ip_interface(address) for address in given.addresses)
     if any(address.network.prefixlen == 0 for address in addresses):
         raise _NotAllowedError("its network would be everything")
-    smallest = (
-        _SMALLEST_MTU_IPV6 if any(address.version == 6 for address in addresses) else _SMALLEST_MTU
-    )
+    smallest = _SMALLEST_MTU_IPV6 if any(address.version == 6 for address in addresses) else _SMALLEST_MTU
     if not smallest <= given.mtu <= _LARGEST_MTU:
         raise _NotAllowedError(f"an MTU of {given.mtu} is not between {smallest} and {_LARGEST_MTU}")
     return msgspec.structs.replace(
@@ -154,7 +150,10 @@ def _networks(texts: tuple[str, ...], what: str) -> list[Network]:
     if not texts:
         raise _NotAllowedError(f"no {what}")
     networks = [ip_network(text, strict=False) for text in texts]
-    return [*collapsed([n for n in networks if n.version == 4]), *collapsed([n for n in networks if n.version == 6])]
+    return [
+        *collapsed([n for n in networks if n.version == 4]),
+        *collapsed([n for n in networks if n.version == 6]),
+    ]
 
 
 def collapsed(networks: list[Network]) -> list[Network]:

@@ -1,12 +1,13 @@
 """What time it is for windows: the server's clock where it is known, and how sure a gateway can be. Pure.
 
-While the program runs, the server's time of the last wish and the kernel's uninterrupted clock (CLOCK_BOOTTIME,
-which nobody sets and which goes on during suspend) give the server's time, whatever is done to the clock on
-the wall. The pair is kept on disk with the id of this boot, so a restart of the program does not lose it.
+While the program runs, the server's time of the last wish and the kernel's uninterrupted clock
+(CLOCK_BOOTTIME, which nobody sets and which goes on during suspend) give the server's time, whatever is
+done to the clock on the wall. The pair is kept on disk with the id of this boot, so a restart of the
+program does not lose it.
 
-After a reboot without the server only the wall clock is left. It may be right by now, or wrong by as much as
-it was; both are considered, and a window is open only when it is open for both. It is never earlier than a
-moment the server is known to have passed.
+After a reboot without the server only the wall clock is left. It may be right by now, or wrong by as much
+as it was; both are considered, and a window is open only when it is open for both. It is never earlier than
+a moment the server is known to have passed.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class Anchor(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reading(NamedTuple):
-    """The own clocks at one moment: CLOCK_REALTIME in UTC, CLOCK_BOOTTIME, and which boot that counts from."""
+    """The own clocks at one moment: CLOCK_REALTIME in UTC, CLOCK_BOOTTIME and the boot it counts from."""
 
     wall: datetime
     boot_seconds: float

@@ -1,4 +1,5 @@
-"""The kernel's count of committed nftables transactions: one small question that says whether rules changed at all.
+"""The kernel's count of committed nftables transactions: one small question that says whether rules
+changed at all.
 
 Listing the rules of thousands of peers every other second would cost more than everything else here.
 Message: netlink header (length, type, flags, sequence, port), then family, version, resource id; the answer

@@ -1,4 +1,5 @@
-"""What `nft -j` lists of the table: counters, and a form in which two lists of equal rules are equal. Pure."""
+"""What `nft -j` lists of the table: counters, and a form in which two lists of equal rules are equal.
+Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +9,8 @@ from typing import Any
 from coordinator.gateway.checked import shown
 from coordinator.gateway.seen import NotUnderstoodError
 
-# What differs between two lists of the same rules: numbers the kernel hands out, and what time and packets change.
+# What differs between two lists of the same rules: numbers the kernel hands out, and what time and
+# packets change.
 _VOLATILE = {"handle", "packets", "bytes", "expires", "timeout"}
 _UNORDERED = {"elem", "set"}
 
@@ -36,7 +38,9 @@ def fingerprint(text: str) -> int:
             chains.setdefault(rule["chain"], []).append(json.dumps(rule, sort_keys=True))
         else:
             others.append(json.dumps(entry, sort_keys=True))
-    return hash((tuple(sorted(others)), tuple(sorted((name, tuple(rules)) for name, rules in chains.items()))))
+    return hash(
+        (tuple(sorted(others)), tuple(sorted((name, tuple(rules)) for name, rules in chains.items())))
+    )
 
 
 def _stable(value: Any) -> Any:
@@ -45,7 +49,9 @@ def _stable(value: Any) -> Any:
             # An entry with a timeout is listed as an object, one without as the bare value.
             return _stable(value["val"])
         return {
-            name: _sorted(_stable(inner)) if name in _UNORDERED and isinstance(inner, list) else _stable(inner)
+            name: _sorted(_stable(inner))
+            if name in _UNORDERED and isinstance(inner, list)
+            else _stable(inner)
             for name, inner in value.items()
             if name not in _VOLATILE
         }

@@ -1,8 +1,8 @@
 """From what is there to what should be, by differences: commands, and what was out of the ordinary. Pure.
 
-When nothing differs there is nothing to run. Peers that stay are not mentioned in any command, so their sessions
-go on. Keys never stand in arguments, which everybody on the machine can read: they go through standard input
-or a file only this program reads.
+When nothing differs there is nothing to run. Peers that stay are not mentioned in any command, so their
+sessions go on. Keys never stand in arguments, which everybody on the machine can read: they go through
+standard input or a file only this program reads.
 """
 
 from __future__ import annotations
@@ -92,9 +92,11 @@ def plan(
     opening: list[Step] = []
     remarks: list[Remark] = []
     names = {interface.name for interface in target.interfaces}
-    for name, link in seen.links.items():
-        if link.ours and name not in names:
-            closing.append(Run(argv=("ip", "link", "delete", "dev", name)))
+    closing += [
+        Run(argv=("ip", "link", "delete", "dev", name))
+        for name, found in seen.links.items()
+        if found.ours and name not in names
+    ]
     usable = []
     for interface in target.interfaces:
         link = seen.links.get(interface.name)
@@ -117,7 +119,9 @@ def plan(
     for interface in usable:
         there = seen.wireguard.get(interface.name, Wireguard())
         wanted = target.peers[interface.name]
-        remarks += _remarks(interface.name, wanted, there, applied, known, is_new=interface.name not in seen.links)
+        remarks += _remarks(
+            interface.name, wanted, there, applied, known, is_new=interface.name not in seen.links
+        )
         opening += _interface(interface, there, keys[interface.key_id])
         closing += _removed(interface.name, [key for key in there.peers if key not in wanted])
         opening += _added(
@@ -193,7 +197,8 @@ def _addresses_and_routes(interfaces: list[WishedInterface], seen: Seen, target:
     lines: list[str] = []
     none = Link(ours=True, up=False, mtu=0, addresses=frozenset())
     for interface in interfaces:
-        name, link = interface.name, seen.links.get(interface.name, none)
+        name = interface.name
+        link = seen.links.get(name, none)
         if link.mtu != interface.mtu:
             lines.append(f"link set dev {name} mtu {interface.mtu}")
         if not link.up:
@@ -207,7 +212,7 @@ def _addresses_and_routes(interfaces: list[WishedInterface], seen: Seen, target:
         ]
     names = {interface.name for interface in interfaces}
     # A link that goes up or down, or is made anew, loses its routes: what was seen then says nothing.
-    settled = {i.name for i in interfaces if (link := seen.links.get(i.name)) is not None and link.up}
+    settled = {interface.name for interface in interfaces if seen.links.get(interface.name, none).up}
     there = {(network, name) for network, name in seen.routes if name in settled}
     wanted_routes = {(network, name) for network, name in target.routes if name in names}
     replaced = {network for network, _ in wanted_routes}
@@ -217,7 +222,8 @@ def _addresses_and_routes(interfaces: list[WishedInterface], seen: Seen, target:
         if network not in replaced
     ]
     lines += [
-        f"route replace {network} dev {name} proto {PROTOCOL}" for network, name in sorted(wanted_routes - there)
+        f"route replace {network} dev {name} proto {PROTOCOL}"
+        for network, name in sorted(wanted_routes - there)
     ]
     if lines:
         yield Run(argv=("ip", "-force", "-batch", "-"), stdin="\n".join(lines) + "\n")
@@ -226,3 +232,8 @@ def _addresses_and_routes(interfaces: list[WishedInterface], seen: Seen, target:
 def alias(name: str) -> Run:
     """Marks an interface as made by this program."""
     return Run(argv=("ip", "link", "set", "dev", name, "alias", ALIAS))
+
+
+def without_peers(seen: Seen) -> list[Run]:
+    """Takes every peer off: without packet rules nobody may be there."""
+    return [run for name, there in seen.wireguard.items() for run in _removed(name, list(there.peers))]

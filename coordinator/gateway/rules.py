@@ -1,16 +1,17 @@
 """Packet rules as text for `nft -f`: a whole table, or the difference between two. Pure.
 
-The table `inet coordinator_gateway` belongs to this program alone and touches nothing but packets from and to its
-interfaces. Maps lead from a device's address to a chain with what it may; devices with the same rules share
-the chain. So a packet costs the same with one peer and with thousands, and a peer more or less is a few entries of
-maps. What no map knows is dropped.
+The table `inet coordinator_gateway` belongs to this program alone and touches nothing but packets from and
+to its interfaces. Maps lead from a device's address to a chain with what it may; devices with the same
+rules share the chain. So a packet costs the same with one peer and with thousands, and a peer more or less
+is a few entries of maps. What no map knows is dropped.
 
-Connections are judged packet by packet, by `rules` for those a device begins and by `inbound` for those to it; only
-packets in the other direction of a connection pass as answers. So a rule that is taken away ends what it
-allowed at once.
+Connections are judged packet by packet, by `rules` for those a device begins and by `inbound` for those to
+it; only packets in the other direction of a connection pass as answers. So a rule that is taken away ends
+what it allowed at once.
 
-An entry of a map carries the end of its window as a timeout: should this program be dead then, the kernel closes
-it. The named counters live as long as their device and keep their values, also when the table is made anew.
+An entry of a map carries the end of its window as a timeout: should this program be dead then, the kernel
+closes it. The named counters live as long as their device and keep their values, also when the table is
+made anew.
 """
 
 from __future__ import annotations

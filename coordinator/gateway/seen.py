@@ -1,8 +1,8 @@
 """What is there: the output of `wg`, `ip -json` and `nft -j`, read. Pure.
 
-`wg show NAME dump` prints tab-separated lines: the interface (private key, public key, listen port, fwmark), then
-each peer (public key, preshared key, endpoint, allowed ips, latest handshake, received, sent, keepalive).
-Source: wg(8).
+`wg show NAME dump` prints tab-separated lines: the interface (private key, public key, listen port,
+fwmark), then each peer (public key, preshared key, endpoint, allowed ips, latest handshake, received, sent,
+keepalive). Source: wg(8).
 """
 
 from __future__ import annotations

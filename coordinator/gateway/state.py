@@ -1,7 +1,8 @@
-"""What a gateway keeps on disk: its private keys, the last wish, what it knows of the time, unanswered events.
+"""What a gateway keeps on disk: its private keys, the last wish, what it knows of the time, unanswered
+events.
 
-Everything is readable by the owner alone and replaced in one step, so that a power cut leaves the old file or the
-new one. One program at a time holds the directory.
+Everything is readable by the owner alone and replaced in one step, so that a power cut leaves the old file
+or the new one. One program at a time holds the directory.
 """
 
 from __future__ import annotations
@@ -48,7 +49,9 @@ class State:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(self._lock)
-            raise StateError(f"another gateway program is running with the state directory {folder}") from None
+            raise StateError(
+                f"another gateway program is running with the state directory {folder}"
+            ) from None
 
     def close(self) -> None:
         """Let another program have it."""
@@ -69,7 +72,9 @@ class State:
         except OSError as error:
             raise StateError(f"{path} cannot be read: {error.strerror}") from error
         if not is_key(text):
-            raise StateError(f"{path} holds no private key; restore it, or delete it and give out the new one")
+            raise StateError(
+                f"{path} holds no private key; restore it, or delete it and give out the new one"
+            )
         public = crypto_scalarmult_base(base64.b64decode(text))
         return Key(public=base64.b64encode(public).decode(), path=str(path))
 

@@ -1,8 +1,8 @@
 """What should be there at this moment: of a checked wish, the peers whose windows are open. Pure.
 
-A device is a machine with its addresses; it has one key, or two while its key is being rotated. On each interface
-the addresses belong to the key with the newest handshake there, and packets to the device leave through the
-interface where it was heard last.
+A device is a machine with its addresses; it has one key, or two while its key is being rotated. On each
+interface the addresses belong to the key with the newest handshake there, and packets to the device leave
+through the interface where it was heard last.
 """
 
 from __future__ import annotations
@@ -121,9 +121,7 @@ def moments(wish: Wish) -> list[datetime]:
     return starts + [peer.not_after for peer in wish.peers if peer.not_after is not None]
 
 
-def _owner(
-    keys: list[WishedPeer], names: list[str], seen: Mapping[str, Wireguard]
-) -> tuple[str, WishedPeer]:
+def _owner(keys: list[WishedPeer], names: list[str], seen: Mapping[str, Wireguard]) -> tuple[str, WishedPeer]:
     """The newest handshake; the later of equals, and the last key on the first interface before any."""
     best, place = 0, (names[0], keys[-1])
     if len(keys) == 1 and len(names) == 1:
@@ -161,11 +159,16 @@ def _devices(peers: list[WishedPeer]) -> tuple[dict[str, list[WishedPeer]], tupl
 def _overlaps(peer: WishedPeer, takers: Mapping[str, str], nets: list[tuple[str, str]]) -> list[str]:
     """Networks of the peer inside, or around, those of another device."""
     found = [
-        text for text in peer.allowed_ips for net, device in nets if device != peer.device and _overlap(text, net)
+        text
+        for text in peer.allowed_ips
+        for net, device in nets
+        if device != peer.device and _overlap(text, net)
     ]
     for text in peer.allowed_ips:
         if not is_host(text):
-            found += [text for other, device in takers.items() if device != peer.device and _overlap(text, other)]
+            found += [
+                text for other, device in takers.items() if device != peer.device and _overlap(text, other)
+            ]
     return sorted(set(found))
 
 
