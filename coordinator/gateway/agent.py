@@ -239,7 +239,7 @@ class Agent:
         """Close, then change the packet rules, then open."""
         steps = plan(wanted, seen, keys=self._keys, applied=self._applied, known=self._known)
         remarks += steps.remarks
-        failures = await self._machine.perform(steps.closing)
+        failures = [*steps.refusals, *await self._machine.perform(steps.closing)]
         try:
             if await self._machine.rules.settle(table_of(wanted), now.latest):
                 remarks.append(Remark(kind="rules-changed", detail="the packet rules were altered; restored"))

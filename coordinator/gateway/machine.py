@@ -37,7 +37,7 @@ class Machine:
             NotUnderstoodError: something answered in another form.
         """
         links, routes4, routes6 = await asyncio.gather(
-            run(("ip", "-json", "address", "show")),
+            run(("ip", "-json", "-details", "address", "show")),
             run(("ip", "-json", "-4", "route", "show", "proto", PROTOCOL)),
             run(("ip", "-json", "-6", "route", "show", "proto", PROTOCOL)),
         )

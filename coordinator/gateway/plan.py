@@ -54,6 +54,8 @@ class Plan:
     closing: tuple[Step, ...] = ()
     opening: tuple[Step, ...] = ()
     remarks: tuple[Remark, ...] = ()
+    refusals: tuple[str, ...] = ()
+    """What cannot be done until somebody changes something here."""
 
     def __bool__(self) -> bool:
         return bool(self.closing or self.opening)
@@ -91,6 +93,7 @@ def plan(
     closing: list[Step] = []
     opening: list[Step] = []
     remarks: list[Remark] = []
+    refusals: list[str] = []
     names = {interface.name for interface in target.interfaces}
     closing += [
         Run(argv=("ip", "link", "delete", "dev", name))
@@ -101,12 +104,9 @@ def plan(
     for interface in target.interfaces:
         link = seen.links.get(interface.name)
         if link is not None and not link.ours:
-            remarks.append(
-                Remark(
-                    kind="apply-failed",
-                    detail=f"there is an interface {interface.name} that this program did not make; "
-                    "rename or delete it, or start with --interface-prefix",
-                )
+            refusals.append(
+                f"there is an interface {interface.name} that this program did not make; "
+                "rename or delete it, or start with --interface-prefix"
             )
             continue
         usable.append(interface)
@@ -128,7 +128,9 @@ def plan(
             interface.name, {key: peer for key, peer in wanted.items() if not _is(peer, there, key)}
         )
     opening += _addresses_and_routes(usable, seen, target)
-    return Plan(closing=tuple(closing), opening=tuple(opening), remarks=tuple(remarks))
+    return Plan(
+        closing=tuple(closing), opening=tuple(opening), remarks=tuple(remarks), refusals=tuple(refusals)
+    )
 
 
 def _is(peer: Peer, there: Wireguard, key: str) -> bool:
