@@ -38,6 +38,7 @@ ROTATION_WATCH_S = 0.5
 """The same while keys are being rotated: a device that changes over waits for its return route."""
 _ASK_WHOLE_S = 3600.0
 """How often the whole wish is asked for, changed or not: it carries the server's clock."""
+_PAUSE_S = 0.5
 _KEEP_ANCHOR_S = 60.0
 _JUMP = timedelta(seconds=1)
 _MOST_WRONGS = 20
@@ -117,6 +118,7 @@ class Agent:
         backoff, whole_at = Backoff(), 0.0
         while True:
             started = time.monotonic()
+            before = self._wish.version if self._wish is not None else ""
             if started >= whole_at:
                 error = await self._ask_once(wait=0)
                 if error is None:
@@ -125,8 +127,9 @@ class Agent:
                 error = await self._ask_once(wait=MAX_WAIT_SECONDS)
             if error is None:
                 backoff.reset()
-                # Whatever a server or a proxy does, not more than a few requests a second.
-                await asyncio.sleep(max(0.0, 0.2 - (time.monotonic() - started)))
+                # A server or proxy that answers at once with nothing new must not be asked in a storm.
+                pause = 0.0 if self._wish is not None and self._wish.version != before else _PAUSE_S
+                await asyncio.sleep(max(0.0, pause - (time.monotonic() - started)))
                 continue
             self._ask_now.clear()
             await _wait(self._ask_now, backoff.wait())

@@ -1,9 +1,15 @@
 """Devices with only WireGuard, through a gateway that follows its wish: what passes and what does not."""
 
+import json
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
+import msgspec
 import pytest
 
+from coordinator.gateway.state import new_private_key
+from coordinator.wireguard.wire import Rule, SeenPeer
 from tests.support.prerequisites import require
 from tests.support.waiting import eventually
 from tests.support.wireguard_lab import (
@@ -12,7 +18,10 @@ from tests.support.wireguard_lab import (
     MANAGED,
     OTHER,
     Device,
+    Flow,
     WireguardLab,
+    in_namespace,
+    key_pair,
     missing_for_wireguard,
     opened,
 )
@@ -239,9 +248,8 @@ def reaches(namespace: str, address: str) -> bool:
 
 def counters(lab: WireguardLab, address: str) -> dict[str, int]:
     """Bytes a device's named counters show, by the counters' first words."""
-    listed = json.loads(lab.on_gateway("nft", "-j", "list", "table", "inet", "coordinator_gateway"))[
-        "nftables"
-    ]
+    text = lab.on_gateway("nft", "-j", "list", "table", "inet", "coordinator_gateway")
+    listed = json.loads(text)["nftables"]
     maps = {entry["map"]["name"]: entry["map"].get("elem", []) for entry in listed if "map" in entry}
     values = {entry["counter"]["name"]: entry["counter"]["bytes"] for entry in listed if "counter" in entry}
     return {word: values[dict(maps[f"{word}4"])[address]] for word in ("received", "sent", "refused")}

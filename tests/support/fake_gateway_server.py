@@ -42,7 +42,7 @@ class FakeGatewayServer:
         self.peers: tuple[WishedPeer, ...] = ()
         self.masquerade = True
         self.report_seconds = 2
-        self._version = 0
+        self.version = 0
         self._changed = asyncio.Event()
         self._runner: web.AppRunner | None = None
         self._loop = asyncio.new_event_loop()
@@ -81,12 +81,12 @@ class FakeGatewayServer:
         def change() -> None:
             self.peers = self.peers if peers is None else peers
             self.interfaces = self.interfaces if interfaces is None else interfaces
-            self._version += 1
+            self.version += 1
             self._changed.set()
             self._changed = asyncio.Event()
 
         self._call(change)
-        return str(self._version)
+        return str(self.version)
 
     def start(self) -> None:
         """Listen."""
@@ -126,12 +126,12 @@ class FakeGatewayServer:
         self.asked.append(have)
         try:
             async with asyncio.timeout(wait):
-                while have == str(self._version):
+                while have == str(self.version):
                     await self._changed.wait()
         except TimeoutError:
             return web.Response(status=204)
         wish = Wish(
-            version=str(self._version),
+            version=str(self.version),
             gateway="edge",
             now=datetime.now(UTC) + self.ahead,
             interfaces=self.interfaces,

@@ -4,8 +4,8 @@
                              |
                           server (fake)
 
-The management host has no route back to the devices' pool 10.99.0.0/24. Sockets are made inside a namespace by
-a thread that enters it, so a probe costs no process.
+The management host has no route back to the devices' pool 10.99.0.0/24. Sockets are made inside a
+namespace by a thread that enters it, so a probe costs no process.
 """
 
 import base64
@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -80,6 +81,34 @@ def in_namespace(name: str, work: Callable[[], T]) -> T:
     return result[0]
 
 
+class Flow:
+    """UDP from one port to another, in a namespace."""
+
+    def __init__(self, namespace: str, target: str, port: int) -> None:
+        self._socket = in_namespace(namespace, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        self._target = (target, port)
+        self._number = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    def echo(self, *, within: float = 0.3) -> bool:
+        """Send one packet; whether it comes back. Late ones of earlier calls do not count."""
+        self._number += 1
+        packet = str(self._number).encode()
+        self._socket.settimeout(within)
+        try:
+            self._socket.sendto(packet, self._target)
+            while (answer := self._socket.recv(100)) != packet:
+                assert answer.isdigit()
+        except OSError:
+            return False
+        return True
+
+
 @dataclass(kw_only=True)
 class Device:
     """A machine with only WireGuard."""
@@ -114,19 +143,19 @@ class Device:
             f"AllowedIPs = 10.60.0.0/16, 10.99.0.0/24\nEndpoint = {self.lab.gateway.address}:{port}\n",
         )
 
+    def flow(self, target: str = MANAGED, port: int = ALLOWED_PORT) -> "Flow":
+        """One UDP socket, whose packets are one connection to the gateway."""
+        return Flow(self.namespace, target, port)
+
     def reaches(self, target: str = MANAGED, port: int = ALLOWED_PORT, *, within: float = 0.3) -> bool:
         """Whether a UDP echo comes back; sends one packet."""
+        with self.flow(target, port) as flow:
+            return flow.echo(within=within)
 
-        def ask() -> socket.socket:
-            return socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-
-        with in_namespace(self.namespace, ask) as probe:
-            probe.settimeout(within)
-            probe.sendto(b"hello", (target, port))
-            try:
-                return probe.recv(100) == b"hello"
-            except OSError:
-                return False
+    def pings(self, target: str) -> bool:
+        """Whether an ICMP echo comes back."""
+        command = ("ip", "netns", "exec", self.namespace, "ping", "-c1", "-W1", "-n", target)
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
     def connects(self, target: str = MANAGED, port: int = ALLOWED_PORT, *, within: float = 0.7) -> bool:
         """Whether a TCP connection comes about."""
@@ -204,9 +233,10 @@ class WireguardLab:
         self.on_gateway("sysctl", "-qw", "net.ipv4.ip_forward=1")
         for address in (MANAGED, OTHER):
             for port in (ALLOWED_PORT, CLOSED_PORT):
-                in_namespace(inside, lambda address=address, port=port: self._echo(address, port))
+                in_namespace(inside, partial(self.echo, address, port))
 
-    def _echo(self, address: str, port: int) -> None:
+    def echo(self, address: str, port: int) -> None:
+        """Answer UDP and accept TCP on an address, from the namespace of the calling thread."""
         udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         udp.bind((address, port))
         tcp = socket.create_server((address, port))
@@ -228,6 +258,10 @@ class WireguardLab:
 
         threading.Thread(target=serve, daemon=True).start()
         self._undo.callback(stopping.set)
+
+    def in_management(self, *command: str) -> str:
+        """A command on the host behind the gateway."""
+        return run("ip", "netns", "exec", f"{self.bridge.name}-mgmt", *command)
 
     # ---- the gateway ----------------------------------------------------------------------------------
 
@@ -254,6 +288,13 @@ class WireguardLab:
     def on_gateway(self, *command: str, stdin: str = "") -> str:
         """A command in the gateway's namespace."""
         return run("ip", "netns", "exec", self.gateway_namespace, *command, stdin=stdin)
+
+    def rules(self) -> str:
+        """The gateway's table as nft lists it; empty when there is none."""
+        try:
+            return self.on_gateway("nft", "list", "table", "inet", "coordinator_gateway")
+        except AssertionError:
+            return ""
 
     def reboot(self) -> None:
         """What a reboot of the gateway leaves: its disk. The program is killed and not started again."""
