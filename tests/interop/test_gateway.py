@@ -229,9 +229,8 @@ def test_fifty_windows(lab: WireguardLab, device: Device) -> None:
                 assert time.perf_counter() - started < 5
         closing.append(time.perf_counter() - started)
     for name, times in (("opening", sorted(opening)), ("closing", sorted(closing))):
-        print(
-            f"{name}: median {times[25] * 1000:.0f} ms, 90 % {times[44] * 1000:.0f}, most {times[-1] * 1000:.0f}"
-        )
+        median, most_of, most = (round(times[place] * 1000) for place in (25, 44, -1))
+        print(f"{name}: median {median} ms, 90 % {most_of} ms, most {most} ms")
         assert times[-1] < 1, name
 
 

@@ -167,7 +167,7 @@ def test_rules_changed_by_hand(lab: WireguardLab, device: Device) -> None:
         "delete table inet coordinator_gateway",
         "insert rule inet coordinator_gateway forward_from accept",
         "flush chain inet coordinator_gateway to_peers",
-        "delete element inet coordinator_gateway from4 { %s }" % device.address,
+        f"delete element inet coordinator_gateway from4 {{ {device.address} }}",
         "add chain inet coordinator_gateway mine",
     ):
         lab.server.reports[:-1] = []
@@ -200,13 +200,13 @@ def test_the_interface_changed_by_hand(lab: WireguardLab, device: Device) -> Non
 
 
 def test_somebody_elses_interface_stays(lab: WireguardLab, device: Device) -> None:
-    lab.on_gateway("ip", "link", "add", lab.interface(1).name, "type", "dummy")
+    lab.on_gateway("ip", "link", "add", lab.interface(1).name, "type", "bridge")
     lab.server.wish(interfaces=(lab.interface(), lab.interface(1)))
     try:
         assert "did not make" in told(lab, "apply-failed").detail
         assert device.reaches()
         assert lab.server.reports[-1].version != str(lab.server.version)
-        assert "dummy" in lab.on_gateway("ip", "-details", "link", "show", lab.interface(1).name)
+        assert "bridge" in lab.on_gateway("ip", "-details", "link", "show", lab.interface(1).name)
     finally:
         lab.on_gateway("ip", "link", "delete", lab.interface(1).name)
         lab.settled(lab.server.wish(interfaces=(lab.interface(),)))

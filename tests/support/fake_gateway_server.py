@@ -130,6 +130,7 @@ class FakeGatewayServer:
                     await self._changed.wait()
         except TimeoutError:
             return web.Response(status=204)
+        self._authorize(request)
         wish = Wish(
             version=str(self.version),
             gateway="edge",

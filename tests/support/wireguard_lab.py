@@ -176,6 +176,7 @@ class WireguardLab:
         self._undo = ExitStack()
         self._undo.callback(shutil.rmtree, self.folder, ignore_errors=True)
         self.bridge = Bridge()
+        self._undo.callback(self._forget_sockets)
         self._undo.callback(self.bridge.close)
         # The socket of wireguard-go has the interface's name, and one folder for all namespaces.
         self.name = f"wgl{self.bridge.number}"
@@ -200,6 +201,11 @@ class WireguardLab:
 
     def __exit__(self, *_: object) -> None:
         self._undo.close()
+
+    def _forget_sockets(self) -> None:
+        """Those of processes that were killed with their namespace."""
+        for path in Path("/run/wireguard").glob(f"{self.name}*.sock"):
+            path.unlink(missing_ok=True)
 
     def _host(self, name: str) -> Host:
         folder = self.folder / name
@@ -299,9 +305,10 @@ class WireguardLab:
     def reboot(self) -> None:
         """What a reboot of the gateway leaves: its disk. The program is killed and not started again."""
         self.program.kill()
-        for number in range(3):
-            if Path(f"/run/wireguard/{self.name}g{number}.sock").exists():
-                self.on_gateway("ip", "link", "delete", "dev", f"{self.name}g{number}")
+        for number in range(2):
+            name = f"{self.name}g{number}"
+            if name in self.on_gateway("ip", "-brief", "link", "show"):
+                self.on_gateway("ip", "link", "delete", "dev", name)
         self.on_gateway("nft", "flush", "ruleset")
 
     def gateway_key(self, number: int = 0) -> str:
