@@ -20,7 +20,7 @@ from coordinator.gateway import clock
 from coordinator.gateway.checked import Wrong, checked
 from coordinator.gateway.commands import CommandError
 from coordinator.gateway.events import Events
-from coordinator.gateway.link import AwayError, Backoff, Link, RefusedError
+from coordinator.gateway.link import AwayError, Backoff, Link
 from coordinator.gateway.machine import Machine, not_forwarding
 from coordinator.gateway.plan import Key, Remark, plan, without_peers
 from coordinator.gateway.report import report
@@ -93,6 +93,7 @@ class Agent:
         self._seen = Seen()
         self._in_force = ""
         self._online = False
+        self._away_told = ""
         self._clock_told: timedelta | None = None
         kept = state.wish()
         if kept is not None:
@@ -154,11 +155,12 @@ class Agent:
         return None
 
     def _contact(self, error: AwayError | None) -> None:
+        reason = "" if error is None else str(error)
         if error is None and not self._online:
             log.info("in contact with the server")
-        elif error is not None and (self._online or isinstance(error, RefusedError)):
-            log.warning("the server is away; windows go by the own clock", reason=str(error))
-        self._online = error is None
+        elif reason != self._away_told:
+            log.warning("the server is away; windows go by the own clock", reason=reason)
+        self._online, self._away_told = error is None, reason
 
     def _set_clock(self, server: datetime, sent: clock.Reading | None) -> None:
         """Remember the server's time, which it took half way between question and answer."""
