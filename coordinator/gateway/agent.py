@@ -24,7 +24,7 @@ from coordinator.gateway.link import AwayError, Backoff, Link
 from coordinator.gateway.machine import Machine, not_forwarding
 from coordinator.gateway.plan import Key, Remark, plan, without_peers
 from coordinator.gateway.report import report
-from coordinator.gateway.rules import table_of
+from coordinator.gateway.rules import Counters, table_of
 from coordinator.gateway.seen import NotUnderstoodError, Seen
 from coordinator.gateway.state import State
 from coordinator.gateway.target import Peer, Target, moments, target
@@ -39,6 +39,7 @@ ROTATION_WATCH_S = 0.5
 _ASK_WHOLE_S = 3600.0
 """How often the whole wish is asked for, changed or not: it carries the server's clock."""
 _PAUSE_S = 0.5
+_COUNT_S = 1.0
 _KEEP_ANCHOR_S = 60.0
 _JUMP = timedelta(seconds=1)
 _MOST_WRONGS = 20
@@ -94,6 +95,8 @@ class Agent:
         self._in_force = ""
         self._online = False
         self._away_told = ""
+        self._counted: Counters = {}
+        self._counted_at = -_COUNT_S
         self._clock_told: timedelta | None = None
         kept = state.wish()
         if kept is not None:
@@ -150,7 +153,6 @@ class Agent:
                 log.info("new wish", version=wish.version)
                 self._adopt(wish)
                 self._state.keep_wish(wish)
-                self._tell_now.set()
             self._follow_now.set()
         return None
 
@@ -332,11 +334,7 @@ class Agent:
 
     async def _tell_once(self) -> AwayError | None:
         events = self._events.waiting()
-        try:
-            counters = await self._machine.rules.counters() if self._wish is not None else {}
-        except (CommandError, NotUnderstoodError) as error:
-            log.warning("counters cannot be read", error=str(error))
-            counters = {}
+        counters = await self._counters()
         now = clock.time_at(self._clocks(), self._anchor).latest
         document = report(
             version=self._in_force,
@@ -355,6 +353,17 @@ class Agent:
             return error
         self._events.answered(events)
         return None
+
+    async def _counters(self) -> Counters:
+        """Of the rules; those of a moment ago when changes come one after the other, each with a report."""
+        started = time.monotonic()
+        if self._wish is not None and started - self._counted_at >= _COUNT_S:
+            try:
+                self._counted = await self._machine.rules.counters()
+                self._counted_at = started
+            except (CommandError, NotUnderstoodError) as error:
+                log.warning("counters cannot be read", error=str(error))
+        return self._counted
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

@@ -11,6 +11,7 @@ import base64
 import binascii
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_interface, ip_network
 
 import msgspec
@@ -112,6 +113,8 @@ def _interface(given: WishedInterface, prefix: str, before: list[WishedInterface
     )
 
 
+# Most peers of a wish were in the one before: parsing thousands of networks for each change is not needed.
+@lru_cache(maxsize=8192)
 def _peer(given: WishedPeer) -> WishedPeer:
     if not is_key(given.public_key):
         raise _NotAllowedError("its public key is not base64 of 32 bytes")
