@@ -26,7 +26,7 @@ from coordinator.gateway.plan import Key, Remark, plan, without_peers
 from coordinator.gateway.report import report
 from coordinator.gateway.rules import Counters, table_of
 from coordinator.gateway.seen import NotUnderstoodError, Seen
-from coordinator.gateway.state import State
+from coordinator.gateway.state import State, StateError
 from coordinator.gateway.target import Peer, Target, moments, target
 from coordinator.wireguard.wire import MAX_WAIT_SECONDS, Wish
 
@@ -81,7 +81,8 @@ class Agent:
         self._prefix, self._clocks, self._agent = prefix, clocks, agent
         self._anchor = state.anchor()
         self._anchor_kept = self._clocks().boot_seconds
-        self._events = Events(state.events(), state.keep_events)
+        self._disk = ""
+        self._events = Events(state.events(), lambda events: self._kept(lambda: state.keep_events(events)))
         self._follow_now = asyncio.Event()
         self._tell_now = asyncio.Event()
         self._ask_now = asyncio.Event()
@@ -152,7 +153,7 @@ class Agent:
             if self._wish is None or wish.version != self._wish.version:
                 log.info("new wish", version=wish.version)
                 self._adopt(wish)
-                self._state.keep_wish(wish)
+                self._kept(lambda: self._state.keep_wish(wish))
             self._follow_now.set()
         return None
 
@@ -182,15 +183,34 @@ class Agent:
 
     def _keep_anchor(self, reading: clock.Reading) -> None:
         if self._anchor is not None:
-            self._state.keep_anchor(clock.moved(self._anchor, reading))
+            moved = clock.moved(self._anchor, reading)
+            self._kept(lambda: self._state.keep_anchor(moved))
             self._anchor_kept = reading.boot_seconds
+
+    def _kept(self, write: Callable[[], object]) -> None:
+        """Write to the disk; a full one is reported and keeps no window from closing."""
+        try:
+            write()
+        except StateError as error:
+            if str(error) != self._disk:
+                log.error("state cannot be kept", error=str(error))
+            self._disk = str(error)
+        else:
+            self._disk = ""
 
     def _adopt(self, wish: Wish) -> None:
         """Make a wish the one to follow."""
         clean, self._wrongs = checked(wish, prefix=self._prefix)
         if wish.interfaces:
-            self._state.keep_only_keys({interface.key_id for interface in wish.interfaces})
-        self._keys = {interface.key_id: self._state.key(interface.key_id) for interface in clean.interfaces}
+            self._kept(
+                lambda: self._state.keep_only_keys({interface.key_id for interface in wish.interfaces})
+            )
+        self._keys = {}
+        for interface in clean.interfaces:
+            try:
+                self._keys[interface.key_id] = self._state.key(interface.key_id)
+            except StateError as error:
+                self._wrongs = (Wrong(detail=str(error)), *self._wrongs)
         before = {peer.public_key for peer in self._wish.peers} if self._wish is not None else set()
         self._known = before | {peer.public_key for peer in clean.peers}
         self._wish = clean
@@ -291,6 +311,8 @@ class Agent:
             Remark(kind="apply-failed", detail=wrong.detail, public_key=wrong.public_key)
             for wrong in wrongs[:_MOST_WRONGS]
         ]
+        if self._disk:
+            remarks.append(Remark(kind="apply-failed", detail=self._disk))
         if len(wrongs) > _MOST_WRONGS:
             detail = f"{len(wrongs) - _MOST_WRONGS} more peers cannot be provisioned"
             remarks.append(Remark(kind="apply-failed", detail=detail))

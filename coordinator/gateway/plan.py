@@ -86,7 +86,8 @@ def plan(
     Args:
         target: wanted at this moment.
         seen: what is there.
-        keys: the gateway's own, by `key_id`; one for each wanted interface.
+        keys: the gateway's own, by `key_id`. Without its key an interface is not made; one that is there
+            goes on with what it has.
         applied: to tell what somebody else changed from what was never there.
         known: public keys of peers that were wished at some time, open or not.
     """
@@ -109,6 +110,9 @@ def plan(
                 "rename or delete it, or start with --interface-prefix"
             )
             continue
+        if link is None and interface.key_id not in keys:
+            refusals.append(f"interface {interface.name} is not made: its private key is missing")
+            continue
         usable.append(interface)
         if link is None:
             opening.append(Make(name=interface.name))
@@ -122,7 +126,7 @@ def plan(
         remarks += _remarks(
             interface.name, wanted, there, applied, known, is_new=interface.name not in seen.links
         )
-        opening += _interface(interface, there, keys[interface.key_id])
+        opening += _interface(interface, there, keys.get(interface.key_id))
         closing += _removed(interface.name, [key for key in there.peers if key not in wanted])
         opening += _added(
             interface.name, {key: peer for key, peer in wanted.items() if not _is(peer, there, key)}
@@ -165,11 +169,11 @@ def _remarks(
             )
 
 
-def _interface(interface: WishedInterface, there: Wireguard, key: Key) -> Iterator[Run]:
+def _interface(interface: WishedInterface, there: Wireguard, key: Key | None) -> Iterator[Run]:
     settings: list[str] = []
     if there.listen_port != interface.listen_port:
         settings += ["listen-port", str(interface.listen_port)]
-    if there.public_key != key.public:
+    if key is not None and there.public_key != key.public:
         settings += ["private-key", key.path]
     if settings:
         yield Run(argv=("wg", "set", interface.name, *settings))

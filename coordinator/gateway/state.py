@@ -80,10 +80,15 @@ class State:
 
     def keep_only_keys(self, key_ids: set[str]) -> list[str]:
         """Delete private keys of other ids; returns those deleted."""
-        gone = [path for path in (self.folder / "keys").iterdir() if path.name not in key_ids]
-        for path in gone:
-            path.unlink(missing_ok=True)
-        return [path.name for path in gone]
+        gone = []
+        for path in (self.folder / "keys").iterdir():
+            if path.name not in key_ids:
+                try:
+                    path.unlink(missing_ok=True)
+                except OSError as error:
+                    raise StateError(f"{path} cannot be deleted: {error.strerror}") from error
+                gone.append(path.name)
+        return gone
 
     def wish(self) -> Wish | None:
         """The last wish; None when there was none, or the file is damaged."""

@@ -19,7 +19,7 @@ from coordinator.gateway.plan import Make, Run, Step
 from coordinator.gateway.rules import Table
 from coordinator.gateway.seen import Link as SeenLink
 from coordinator.gateway.seen import Seen, Wireguard
-from coordinator.gateway.state import State
+from coordinator.gateway.state import State, StateError
 from tests.coordinator.gateway.builders import interface, key, peer
 from tests.support.fake_gateway_server import TOKEN, FakeGatewayServer
 
@@ -287,6 +287,32 @@ async def test_a_machine_that_does_not_forward(
     async with gateway(tmp_path, server) as it:
         assert await it.agent.once()
         assert "net.ipv4.ip_forward" in server.events[0].detail
+
+
+async def test_a_full_disk_keeps_no_window_from_closing(
+    tmp_path: Path, server: FakeGatewayServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with gateway(tmp_path, server) as it, running(it):
+        await until(lambda: it.machine.keys == [key(2)])
+
+        def full(*_: object) -> None:
+            raise StateError("events.json cannot be written: No space left on device")
+
+        for name in ("keep_wish", "keep_events", "keep_anchor"):
+            monkeypatch.setattr(it.state, name, full)
+        server.wish(peers=())
+        await until(lambda: it.machine.keys == [])
+        await until(lambda: "No space left" in str(server.events))
+
+
+async def test_a_ruined_key_is_told_and_ends_nothing(tmp_path: Path, server: FakeGatewayServer) -> None:
+    async with gateway(tmp_path, server) as it:
+        assert await it.agent.once()
+        (it.state.folder / "keys" / "k0").write_text("ruined")
+        server.wish(peers=(now_peer(2), now_peer(3)))  # type: ignore[arg-type]
+        assert await it.agent.once()
+        assert set(it.machine.keys) == {key(2), key(3)}
+        assert "holds no private key" in str(server.events)
 
 
 async def test_an_error_of_ours_ends_nothing(tmp_path: Path, server: FakeGatewayServer) -> None:

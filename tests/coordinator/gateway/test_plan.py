@@ -88,6 +88,16 @@ def test_from_nothing() -> None:
     assert key(77) not in repr(result)
 
 
+def test_without_its_private_key() -> None:
+    given = wish(peer(2))
+    aim = wanted(given)
+    result = plan(aim, Seen(), keys={}, applied={}, known=())
+    assert not result
+    assert ["private key is missing" in refusal for refusal in result.refusals] == [True]
+    there = reality(given)
+    assert not plan(aim, there, keys={}, applied={}, known=()), "what is there goes on"
+
+
 def test_one_more_and_one_less_mention_nobody_else() -> None:
     before, after = wish(peer(2), peer(3)), wish(peer(3), peer(4))
     result = planned(after, reality(before), applied_to(before), {key(2)})
