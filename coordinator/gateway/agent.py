@@ -1,4 +1,4 @@
-"""The gateway itself: three loops around one state.
+"""The gateway itself: a few loops around one state.
 
 `ask` waits for the server's wish, `follow` makes this machine what the wish says at this moment, `tell`
 reports. `follow` runs when the wish changes, when a window opens or closes, and every other second to see
@@ -20,6 +20,7 @@ from coordinator.gateway import clock
 from coordinator.gateway.checked import Wrong, checked
 from coordinator.gateway.commands import CommandError
 from coordinator.gateway.events import Events
+from coordinator.gateway.generation import drain, notices
 from coordinator.gateway.link import AwayError, Backoff, Link
 from coordinator.gateway.machine import Machine, not_forwarding
 from coordinator.gateway.plan import Key, Remark, plan, without_peers
@@ -39,6 +40,7 @@ ROTATION_WATCH_S = 0.5
 _ASK_WHOLE_S = 3600.0
 """How often the whole wish is asked for, changed or not: it carries the server's clock."""
 _PAUSE_S = 0.5
+_LISTEN_S = 0.25
 _COUNT_S = 1.0
 _KEEP_ANCHOR_S = 60.0
 _JUMP = timedelta(seconds=1)
@@ -99,6 +101,7 @@ class Agent:
         self._counted: Counters = {}
         self._counted_at = -_COUNT_S
         self._clock_told: timedelta | None = None
+        self._ask_time = False
         kept = state.wish()
         if kept is not None:
             log.info("going on with the last wish", version=kept.version)
@@ -107,6 +110,7 @@ class Agent:
     async def run(self) -> None:
         """Until cancelled. What is open stays open then: sessions outlive this program."""
         async with asyncio.TaskGroup() as group:
+            group.create_task(self._listen(), name="listen")
             for name, loop in (("follow", self._follow), ("ask", self._ask), ("tell", self._tell)):
                 group.create_task(loop(), name=name)
 
@@ -227,6 +231,28 @@ class Agent:
                 log.error("following the wish failed", exc_info=error)
             await _wait(self._follow_now, self._until_next())
 
+    async def _listen(self) -> None:
+        """Look at once when somebody changes rules: for as long as they are gone, nothing is refused."""
+        channel = notices()
+        if channel is None:
+            return
+        loop, looked_at = asyncio.get_running_loop(), 0.0
+
+        def noticed() -> None:
+            nonlocal looked_at
+            drain(channel)
+            # Some firewalls commit all the time; what is skipped here is seen a moment later.
+            if time.monotonic() - looked_at > _LISTEN_S and not self._machine.rules.untouched:
+                looked_at = time.monotonic()
+                self._follow_now.set()
+
+        loop.add_reader(channel, noticed)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            loop.remove_reader(channel)
+            channel.close()
+
     def _until_next(self) -> float:
         watch = ROTATION_WATCH_S if self._target.overlapping else WATCH_S
         if self._wish is None:
@@ -331,7 +357,8 @@ class Agent:
             return []
         if self._clock_told is not None and abs(ahead - self._clock_told) <= clock.TOLERANCE:
             return []
-        self._clock_told = ahead
+        # Either clock may have jumped (a virtual machine that was paused): ask what time it is.
+        self._clock_told, self._ask_time = ahead, True
         return [Remark(kind="clock", detail=clock.described(ahead))]
 
     def _say(self, remarks: list[Remark], at: datetime) -> None:
@@ -347,6 +374,9 @@ class Agent:
             error = await self._tell_once()
             if error is None and not self._online:
                 self._ask_now.set()
+            if error is None and self._ask_time:
+                self._ask_time = False
+                await self._ask_once(wait=0)
             every = max(1, self._wish.report_seconds) if self._wish is not None else 10
             if error is not None:
                 # Events wait; trying at once for each would be a storm.

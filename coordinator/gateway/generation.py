@@ -8,6 +8,7 @@ carries the number as attribute 1, big-endian. Source: linux/netfilter/nf_tables
 
 from __future__ import annotations
 
+import errno
 import socket
 import struct
 
@@ -20,6 +21,9 @@ _HEADERS = struct.Struct("=IHHIIBBH")
 _ATTRIBUTE = struct.Struct("=HH")
 _GEN_ID = 1
 _TIMEOUT_S = 1.0
+# NFNLGRP_NFTABLES, as a bit.
+_GROUP = 1 << (7 - 1)
+_READ_BYTES = 1 << 16
 
 
 def generation() -> int | None:
@@ -31,6 +35,33 @@ def generation() -> int | None:
             return parse(channel.recv(4096))
     except OSError:
         return None
+
+
+def notices() -> socket.socket | None:
+    """A socket that becomes readable when somebody commits rules; None when the kernel does not let us.
+
+    What is written there says nothing that `generation` and a list do not say better: `drain` it.
+    """
+    channel = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, _NETLINK_NETFILTER)
+    try:
+        channel.bind((0, _GROUP))
+    except OSError:
+        channel.close()
+        return None
+    return channel
+
+
+def drain(channel: socket.socket) -> None:
+    """Read away what has come."""
+    while True:
+        try:
+            channel.recv(_READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            # Too many to keep: some are lost, and the rest is still to be read.
+            if error.errno != errno.ENOBUFS:
+                raise
 
 
 def parse(answer: bytes) -> int | None:

@@ -34,6 +34,11 @@ class RuleTable:
         self._generation: int | None = None
         self._fingerprint: int | None = None
 
+    @property
+    def untouched(self) -> bool:
+        """Whether nobody committed anything since ours."""
+        return self._count() == self._generation
+
     async def exists(self) -> bool:
         """Whether there are any rules of ours, be they old ones."""
         try:

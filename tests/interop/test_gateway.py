@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 
 import msgspec
 import pytest
@@ -125,6 +126,34 @@ def test_between_two_peers_both_have_to_agree(lab: WireguardLab, device: Device)
     wished = (lab.wished(device, rules=out[1:]), lab.wished(other, rules=out, inbound=into))
     lab.settled(lab.server.wish(peers=wished))
     assert not device.reaches(other.address)
+    assert device.reaches()
+
+
+def test_ipv6(lab: WireguardLab, device: Device) -> None:
+    lab.on_gateway("ip", "address", "add", "fd60::1/64", "dev", "lan0", "nodad")
+    lab.on_gateway("sysctl", "-qw", "net.ipv6.conf.all.forwarding=1")
+    lab.in_management("ip", "address", "add", "fd60::5/64", "dev", "eth0", "nodad")
+    for command in ("address add fd99::11/128", "route add fd60::/64"):
+        device.run("ip", "-6", *command.split(), "dev", device.interface)
+    interface = msgspec.structs.replace(lab.interface(), addresses=("10.99.0.1/24", "fd99::1/64"))
+    rules = (
+        Rule(networks=("10.60.10.0/24", "fd60::5/128"), proto="udp", ports=((ALLOWED_PORT, ALLOWED_PORT),)),
+        Rule(networks=("fd60::1/128",), proto="icmp"),
+    )
+    both = (f"{device.address}/32", "fd99::11/128")
+    peer = msgspec.structs.replace(lab.wished(device, rules=rules), allowed_ips=both)
+    lab.settled(lab.server.wish(peers=(peer,), interfaces=(interface,)))
+    management = f"{lab.bridge.name}-mgmt"
+    for port in (ALLOWED_PORT, CLOSED_PORT):
+        in_namespace(management, partial(lab.echo, "fd60::5", port))
+    device.point_to(lab.gateway_key(), 51820)
+    eventually(device.reaches, "an answer through the tunnel")
+    eventually(lambda: device.reaches("fd60::5"), "an answer over IPv6")
+    assert not device.reaches("fd60::5", CLOSED_PORT)
+    assert device.pings("fd60::1")
+    assert not device.pings("fd60::5")
+    lab.settled(lab.server.wish(peers=(lab.wished(device),), interfaces=(lab.interface(),)))
+    assert not device.reaches("fd60::5")
     assert device.reaches()
 
 

@@ -11,7 +11,14 @@ import pytest
 from coordinator.wireguard.wire import Noticed, WishedPeer
 from tests.support.prerequisites import require
 from tests.support.waiting import eventually, holds
-from tests.support.wireguard_lab import Device, WireguardLab, key_pair, missing_for_wireguard, opened
+from tests.support.wireguard_lab import (
+    CLOSED_PORT,
+    Device,
+    WireguardLab,
+    key_pair,
+    missing_for_wireguard,
+    opened,
+)
 
 
 @pytest.fixture(scope="module")
@@ -182,6 +189,17 @@ def test_rules_changed_by_hand(lab: WireguardLab, device: Device) -> None:
     eventually(lambda: len(lab.server.reports) > 2, "two more reports")
     assert "rules-changed" not in [event.kind for event in lab.server.reports[-1].events]
     lab.on_gateway("nft", "delete", "table", "inet", "elsewhere")
+
+
+def test_rules_are_back_before_anybody_gets_far(lab: WireguardLab, device: Device) -> None:
+    with device.flow(port=CLOSED_PORT) as flow:
+        gone = time.perf_counter()
+        lab.on_gateway("nft", "flush", "ruleset")
+        eventually(lambda: "drop" in lab.rules(), "the rules", within=3, every=0.005)
+        took = time.perf_counter() - gone
+        assert not flow.echo()
+    print(f"rules restored after {took * 1000:.0f} ms")
+    assert took < 1
 
 
 def test_the_interface_changed_by_hand(lab: WireguardLab, device: Device) -> None:

@@ -85,7 +85,8 @@ class Flow:
     """UDP from one port to another, in a namespace."""
 
     def __init__(self, namespace: str, target: str, port: int) -> None:
-        self._socket = in_namespace(namespace, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        family = socket.AF_INET6 if ":" in target else socket.AF_INET
+        self._socket = in_namespace(namespace, lambda: socket.socket(family, socket.SOCK_DGRAM))
         self._target = (target, port)
         self._number = 0
 
@@ -140,7 +141,8 @@ class Device:
             self.interface,
             "/dev/stdin",
             stdin=f"[Peer]\nPublicKey = {gateway_key}\n{psk}"
-            f"AllowedIPs = 10.60.0.0/16, 10.99.0.0/24\nEndpoint = {self.lab.gateway.address}:{port}\n",
+            "AllowedIPs = 10.60.0.0/16, 10.99.0.0/24, fd60::/64\n"
+            f"Endpoint = {self.lab.gateway.address}:{port}\n",
         )
 
     def flow(self, target: str = MANAGED, port: int = ALLOWED_PORT) -> "Flow":
@@ -243,9 +245,10 @@ class WireguardLab:
 
     def echo(self, address: str, port: int) -> None:
         """Answer UDP and accept TCP on an address, from the namespace of the calling thread."""
-        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        udp = socket.socket(family, socket.SOCK_DGRAM)
         udp.bind((address, port))
-        tcp = socket.create_server((address, port))
+        tcp = socket.create_server((address, port), family=family)
         self._undo.callback(tcp.close)
         stopping = threading.Event()
         udp.settimeout(0.2)

@@ -1,12 +1,14 @@
 """The three loops, with a machine that is only remembered and a server in a thread."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from coordinator.gateway import agent as module
@@ -33,6 +35,7 @@ class Rules:
     error: CommandError | None = None
     there: bool = True
     forgotten: int = 0
+    untouched: bool = True
 
     def forget(self) -> None:
         self.forgotten += 1
@@ -229,6 +232,39 @@ async def test_a_wrong_clock_is_told_once(tmp_path: Path, server: FakeGatewaySer
         assert server.kinds() == ["clock"]
         assert await it.agent.settle()
         assert it.kinds == []
+
+
+async def test_when_a_clock_jumps_the_server_is_asked(tmp_path: Path, server: FakeGatewayServer) -> None:
+    """As after a pause of a virtual machine: only the time since its boot is wrong."""
+    async with gateway(tmp_path, server) as it, running(it):
+        await until(lambda: it.machine.keys == [key(2)])
+        assert it.agent._anchor is not None
+        it.agent._anchor = msgspec.structs.replace(
+            it.agent._anchor, server=it.agent._anchor.server - timedelta(hours=1)
+        )
+        server.asked.clear()
+        it.agent._follow_now.set()
+        await until(lambda: "" in server.asked)
+        await until(lambda: abs(it.agent._anchor.offset) < timedelta(seconds=1))
+
+
+async def test_changed_rules_are_looked_at_at_once(
+    tmp_path: Path, server: FakeGatewayServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    monkeypatch.setattr(module, "notices", lambda: ours)
+    monkeypatch.setattr(module, "WATCH_S", 60.0)
+    with theirs:
+        async with gateway(tmp_path, server) as it, running(it):
+            await until(lambda: it.machine.keys == [key(2)])
+            it.machine.rules.altered = True
+            theirs.send(b"ours")
+            await asyncio.sleep(0.1)
+            assert it.machine.rules.altered, "that was our own"
+            it.machine.rules.untouched = False
+            theirs.send(b"theirs")
+            await until(lambda: not it.machine.rules.altered, 1)
 
 
 async def test_strangers_and_altered_rules_are_told(tmp_path: Path, server: FakeGatewayServer) -> None:

@@ -57,6 +57,7 @@ async def test_nothing_is_run_when_nothing_differs() -> None:
     assert not await rules.exists()
     assert not await rules.settle(table(device(2)), NOW)
     assert await rules.exists()
+    assert rules.untouched
     loaded, lists = len(nft.loaded), nft.lists
     for _ in range(3):
         assert not await rules.settle(table(device(2)), NOW)
@@ -85,6 +86,7 @@ async def test_what_somebody_changed_is_restored(content: str | None, after_a_di
         wanted = table(device(2), device(3))
         await rules.settle(wanted, NOW)
     nft.commit(content)
+    assert not rules.untouched
     assert await rules.settle(wanted, NOW)
     assert nft.loaded[-1].startswith("add table")
     assert "10.99.0.2" in nft.loaded[-1]
