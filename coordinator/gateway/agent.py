@@ -236,15 +236,22 @@ class Agent:
         channel = notices()
         if channel is None:
             return
-        loop, looked_at = asyncio.get_running_loop(), 0.0
+        loop = asyncio.get_running_loop()
+        waiting: asyncio.TimerHandle | None = None
+        next_look = 0.0
+
+        def look() -> None:
+            nonlocal waiting, next_look
+            waiting, next_look = None, loop.time() + _LISTEN_S
+            if not self._machine.rules.untouched:
+                self._follow_now.set()
 
         def noticed() -> None:
-            nonlocal looked_at
+            nonlocal waiting
             drain(channel)
-            # Some firewalls commit all the time; what is skipped here is seen a moment later.
-            if time.monotonic() - looked_at > _LISTEN_S and not self._machine.rules.untouched:
-                looked_at = time.monotonic()
-                self._follow_now.set()
+            # Some firewalls commit all the time: the first is looked at now, the next ones a moment later.
+            if waiting is None:
+                waiting = loop.call_at(max(next_look, loop.time()), look)
 
         loop.add_reader(channel, noticed)
         try:
@@ -252,6 +259,8 @@ class Agent:
         finally:
             loop.remove_reader(channel)
             channel.close()
+            if waiting is not None:
+                waiting.cancel()
 
     def _until_next(self) -> float:
         watch = ROTATION_WATCH_S if self._target.overlapping else WATCH_S
@@ -386,7 +395,7 @@ class Agent:
 
     async def _tell_once(self) -> AwayError | None:
         events = self._events.waiting()
-        counters = await self._counters()
+        await self._observe()
         now = clock.time_at(self._clocks(), self._anchor).latest
         document = report(
             version=self._in_force,
@@ -394,7 +403,7 @@ class Agent:
             keys=self._keys,
             target=self._target,
             seen=self._seen,
-            counters=counters,
+            counters=self._counted,
             events=events,
             agent=self._agent,
         )
@@ -406,16 +415,17 @@ class Agent:
         self._events.answered(events)
         return None
 
-    async def _counters(self) -> Counters:
-        """Of the rules; those of a moment ago when changes come one after the other, each with a report."""
+    async def _observe(self) -> None:
+        """Look at peers and counters; not for each of many reports that changes in a row bring about."""
         started = time.monotonic()
-        if self._wish is not None and started - self._counted_at >= _COUNT_S:
-            try:
-                self._counted = await self._machine.rules.counters()
-                self._counted_at = started
-            except (CommandError, NotUnderstoodError) as error:
-                log.warning("counters cannot be read", error=str(error))
-        return self._counted
+        if self._wish is None or started - self._counted_at < _COUNT_S:
+            return
+        self._counted_at = started
+        try:
+            self._seen = await self._machine.look([each.name for each in self._target.interfaces])
+            self._counted = await self._machine.rules.counters()
+        except (CommandError, NotUnderstoodError) as error:
+            log.warning("counters cannot be read", error=str(error))
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

@@ -264,6 +264,7 @@ async def test_changed_rules_are_looked_at_at_once(
             assert it.machine.rules.altered, "that was our own"
             it.machine.rules.untouched = False
             theirs.send(b"theirs")
+            theirs.send(b"and again")
             await until(lambda: not it.machine.rules.altered, 1)
 
 
