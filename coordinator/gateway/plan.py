@@ -104,14 +104,9 @@ def plan(
     usable = []
     for interface in target.interfaces:
         link = seen.links.get(interface.name)
-        if link is not None and not link.ours:
-            refusals.append(
-                f"there is an interface {interface.name} that this program did not make; "
-                "rename or delete it, or start with --interface-prefix"
-            )
-            continue
-        if link is None and interface.key_id not in keys:
-            refusals.append(f"interface {interface.name} is not made: its private key is missing")
+        refusal = _refusal(interface.name, link, has_key=interface.key_id in keys)
+        if refusal:
+            refusals.append(refusal)
             continue
         usable.append(interface)
         if link is None:
@@ -135,6 +130,16 @@ def plan(
     return Plan(
         closing=tuple(closing), opening=tuple(opening), remarks=tuple(remarks), refusals=tuple(refusals)
     )
+
+
+def _refusal(name: str, link: Link | None, *, has_key: bool) -> str:
+    """Why an interface cannot be used; empty when it can."""
+    if link is not None and not link.ours:
+        return (
+            f"there is an interface {name} that this program did not make; "
+            "rename or delete it, or start with --interface-prefix"
+        )
+    return f"interface {name} is not made: its private key is missing" if link is None and not has_key else ""
 
 
 def _is(peer: Peer, there: Wireguard, key: str) -> bool:
