@@ -110,7 +110,7 @@ async def start_services(
     sessions = MapSessions(tailnet, window=settings.coalescing_window.total_seconds())
     sweeper = Sweeper(tailnet, inactivity=settings.ephemeral_inactivity, notice=settings.node_expiry_notice)
     access = AccessService(tailnet, policy, state.access.values())
-    await access.windows.refresh()
+    access.windows.refresh()
     for part in (tailnet, policy, sessions, sweeper, access.windows):
         part.start()
         stack.push_async_callback(part.close)

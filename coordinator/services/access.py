@@ -52,7 +52,7 @@ class AccessService:
         self._tailnet = tailnet
         self.requests = {request.id: request for request in requests}
         self.rules = AccessRules(tailnet, policy)
-        self.windows = AccessWindows(tailnet, policy, self.rules, self.requests)
+        self.windows = AccessWindows(tailnet, self.rules, self.requests)
 
     # reading
 
@@ -260,5 +260,5 @@ class AccessService:
     async def _apply(self, command: Callable[[Directory], AccessRequest]) -> AccessRequest:
         request = await self._tailnet.execute(command)
         self.requests[request.id] = request
-        await self.windows.refresh()
+        self.windows.refresh()
         return request

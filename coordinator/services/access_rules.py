@@ -16,6 +16,7 @@ from acl.tickets import matches
 from coordinator.services.policy import PolicyService
 from coordinator.services.tailnet import Tailnet
 from coordinator.tailnet.access import AccessRequest
+from coordinator.tailnet.bits import indices
 from coordinator.tailnet.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
 from coordinator.tailnet.facts import node_fact
 from coordinator.tailnet.nodes import Node, NodeID
@@ -52,13 +53,11 @@ class AccessRules:
     def machines(self, request: AccessRequest) -> list[Node]:
         """The machines a request is for: untagged ones of the user whose keys are valid."""
         snapshot = self._tailnet.snapshot
+        owned = indices(snapshot.owner_bits.get(request.user_id, 0))
         return [
             record.node
-            for record in snapshot.records.values()
-            if record.node.user_id == request.user_id
-            and not record.node.tags
-            and not record.expired
-            and request.node_id in (None, record.node.id)
+            for record in map(snapshot.records.__getitem__, owned)
+            if not record.expired and request.node_id in (None, record.node.id)
         ]
 
     def profile(self, name: str) -> AccessProfile:
@@ -69,20 +68,22 @@ class AccessRules:
         hint = nearest(name, [profile.name.text for profile in self.profiles()])
         raise NotFoundError(f"the policy has no access profile `{name}`" + (f"; {hint}" if hint else ""))
 
-    def still_allowed(self, request: AccessRequest, now: datetime) -> bool:
-        """Whether the policy of now would let this window be open: the same person, for that long.
+    def closes_at(self, request: AccessRequest, now: datetime) -> datetime | None:
+        """When a window closes under the policy of now; None when that would not let it be open at all.
 
-        Incidents are their opener's word and end with the incident.
+        It asks for the same person, for that long. Incidents are their opener's word, and end with the
+        incident or with the profile.
         """
-        if request.incident:
-            return True
         for profile in self.profiles():
             if profile.name.text == request.profile:
+                if request.incident:
+                    return request.closes_at
                 people = profile.break_glass if request.break_glass else profile.src
                 allowed = self._tailnet.world.policy.means_user([w.text for w in people], request.user_id)
                 since = request.opens_at or now
-                return allowed and now < since + timedelta(seconds=max_seconds(profile))
-        return False
+                latest = min(request.closes_at or since, since + timedelta(seconds=max_seconds(profile)))
+                return latest if allowed and now < latest else None
+        return None
 
     def in_hours(self, request: AccessRequest, now: datetime) -> bool:
         """Break-glass and incidents do not wait for office hours."""

@@ -13,7 +13,6 @@ import structlog
 
 from acl import OpenWindow
 from coordinator.services.access_rules import AccessRules
-from coordinator.services.policy import PolicyService
 from coordinator.services.tailnet import Tailnet
 from coordinator.tailnet.access import AccessRequest, EndReason
 from coordinator.tailnet.actors import Actor
@@ -39,12 +38,10 @@ class AccessWindows:
     def __init__(
         self,
         tailnet: Tailnet,
-        policy: PolicyService,
         rules: AccessRules,
         requests: dict[int, AccessRequest],
     ) -> None:
         self._tailnet = tailnet
-        self._policy = policy
         self._rules = rules
         self._requests = requests
         self._task: asyncio.Task[None] | None = None
@@ -59,35 +56,33 @@ class AccessWindows:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    async def refresh(self) -> None:
-        """Bring the policy in force in line with what is open now."""
-        await self._policy.open_windows(self.windows(self._tailnet.clock()))
+    def refresh(self) -> None:
+        """Bring what is in force in line with what is open now."""
+        self._tailnet.set_windows(self.windows(self._tailnet.clock()))
 
     def windows(self, now: datetime) -> tuple[OpenWindow, ...]:
-        """What is open at a moment, for which addresses."""
+        """What is open at a moment, for which machines."""
         found = []
         for request in self._requests.values():
-            open_now = request.state(now, in_hours=self._rules.in_hours(request, now)) == "active"
-            if open_now and self._rules.still_allowed(request, now):
-                sources = sorted(
-                    str(address) for node in self._rules.machines(request) for address in node.addresses
-                )
-                found.append(OpenWindow(profile=request.profile, sources=tuple(sources)))
-        return tuple(sorted(set(found), key=lambda window: (window.profile, window.sources)))
+            if request.state(now) != "active" or not self._rules.in_hours(request, now):
+                continue
+            closes_at = self._rules.closes_at(request, now)
+            if closes_at is not None:
+                nodes = tuple(sorted(node.id for node in self._rules.machines(request)))
+                window = OpenWindow(id=request.id, profile=request.profile, nodes=nodes, closes_at=closes_at)
+                found.append(window)
+        return tuple(found)
 
     async def tick(self) -> None:
         """Record what time has ended, and close what is over."""
         now = self._tailnet.clock()
-        known = {profile.name.text for profile in self._rules.profiles()}
         for request in list(self._requests.values()):
             if request.overdue(now):
                 limit = request.answer_by if request.closes_at is None else request.closes_at
                 await self._end(request, limit, "expired")
-            elif request.state(now) in ("active", "approved") and not (
-                request.profile in known and self._rules.still_allowed(request, now)
-            ):
+            elif request.state(now) in ("active", "approved") and not self._rules.closes_at(request, now):
                 await self._end(request, now, "policy")
-        await self.refresh()
+        self.refresh()
 
     async def _end(self, request: AccessRequest, at: datetime, reason: EndReason) -> None:
         def command(directory: Directory) -> AccessRequest:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from heapq import heappop, heappush
 from typing import TypeVar
 
-from acl import PeerView, Policy, PolicyDraft
+from acl import OpenWindow, PeerView, Policy, PolicyDraft
 from coordinator.netmap.derp import with_policy_relays
 from coordinator.netmap.user_profiles import user_profile
 from coordinator.netmap.world import World
@@ -105,6 +105,21 @@ class Publisher:
     def adopt_policy(self, draft: PolicyDraft) -> int:
         """Put a compiled policy in force; returns whom it concerns."""
         return self._take_policy(draft.policy, lambda: self.world.policy.adopt(draft))
+
+    def set_windows(self, windows: Iterable[OpenWindow]) -> int:
+        """Have exactly these access windows open; returns whom it concerns.
+
+        How nodes look to everyone depends on no window, so nothing that is shared has to be made anew.
+        """
+        world, old = self.world, self.world.snapshot
+        affected = world.policy.set_windows(windows)
+        if affected:
+            seq = old.seq + 1
+            world.structure_seq = world.special_seq = seq
+            world.snapshot = replace(old, seq=seq)
+            world.log.changed(seq, 0)
+            world.fragments.touch(seq, 0)
+        return affected
 
     def _take_policy(self, policy: Policy | None, replace_it: Callable[[], int]) -> int:
         world, old = self.world, self.world.snapshot

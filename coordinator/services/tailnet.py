@@ -8,14 +8,14 @@ change the snapshot at once and are written in batches.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Protocol, TypeVar
 
 import structlog
 
-from acl import Policy, PolicyDraft, PolicyError
+from acl import OpenWindow, Policy, PolicyDraft, PolicyError
 from coordinator.audit.origin import current_origin
 from coordinator.netmap.config import MapConfig
 from coordinator.netmap.world import World
@@ -205,6 +205,10 @@ class Tailnet:
     def adopt_policy(self, draft: PolicyDraft) -> None:
         """Put a compiled policy in force; it must have been checked."""
         self._announce(self._publisher.adopt_policy(draft))
+
+    def set_windows(self, windows: Iterable[OpenWindow]) -> None:
+        """Have exactly these access windows open, from now on."""
+        self._announce(self._publisher.set_windows(windows))
 
     # inner
 

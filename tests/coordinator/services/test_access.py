@@ -317,5 +317,5 @@ async def test_a_restart_during_and_after_a_window(bench: Bench) -> None:
             versions=no_versions,
         )
         service.load()
-        await AccessService(tailnet, service, [request]).windows.refresh()
+        AccessService(tailnet, service, [request]).windows.refresh()
         assert bool(tailnet.world.policy.peers(LAPTOP)) is open_now
