@@ -71,9 +71,12 @@ class AccessRules:
     def closes_at(self, request: AccessRequest, now: datetime) -> datetime | None:
         """When a window closes under the policy of now; None when that would not let it be open at all.
 
-        It asks for the same person, for that long. Incidents are their opener's word, and end with the
-        incident or with the profile.
+        It asks for the same person, not suspended, for that long. Incidents are their opener's word on who it
+        is and how long; they end with the incident or with the profile.
         """
+        user = self._tailnet.snapshot.users.get(request.user_id)
+        if user is None or user.suspended:
+            return None
         for profile in self.profiles():
             if profile.name.text == request.profile:
                 if request.incident:

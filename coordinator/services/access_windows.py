@@ -18,7 +18,6 @@ from coordinator.tailnet.access import AccessRequest, EndReason
 from coordinator.tailnet.actors import Actor
 from coordinator.tailnet.directory import Directory
 from coordinator.tailnet.errors import CoordinatorError
-from coordinator.tailnet.users import UserID
 from coordinator.telemetry.tasks import spawn
 
 log = structlog.get_logger(__name__)
@@ -63,7 +62,7 @@ class AccessWindows:
     def windows(self, now: datetime) -> tuple[OpenWindow, ...]:
         """What is open at a moment, for which machines."""
         found = []
-        for request in self._requests.values():
+        for request in self._live():
             if request.state(now) != "active" or not self._rules.in_hours(request, now):
                 continue
             closes_at = self._rules.closes_at(request, now)
@@ -74,21 +73,27 @@ class AccessWindows:
         return tuple(found)
 
     async def tick(self) -> None:
-        """Record what time has ended, and close what is over."""
+        """Close what is over, and record what time has ended."""
+        # First: a window ends in time whether or not the database takes the record of it.
+        self.refresh()
         now = self._tailnet.clock()
-        for request in list(self._requests.values()):
+        for request in self._live():
             if request.overdue(now):
                 limit = request.answer_by if request.closes_at is None else request.closes_at
                 await self._end(request, limit, "expired")
             elif request.state(now) in ("active", "approved") and not self._rules.closes_at(request, now):
                 await self._end(request, now, "policy")
-        self.refresh()
+
+    def _live(self) -> list[AccessRequest]:
+        """The requests with no end on record; few of all there ever were."""
+        requests = self._requests.values()
+        return [each for each in requests if each.ended_at is None and each.denied_at is None]
 
     async def _end(self, request: AccessRequest, at: datetime, reason: EndReason) -> None:
         def command(directory: Directory) -> AccessRequest:
             current = directory.access(request.id)
-            if current.ended_at is not None or current.denied_at is not None:
-                return current
+            if current != request:
+                return current  # somebody was faster; the next look decides anew
             ended = current.ended(at, str(ACTOR), reason)
             verb = "access.unanswered" if current.opens_at is None else "access.close"
             record_step(self._tailnet.clock(), directory, verb, ended, ACTOR)
@@ -116,9 +121,11 @@ def record_step(
     note: str = "",
 ) -> None:
     """One step of a request in the audit log; `who` is the person an administrator acted for."""
+    # The user may have been deleted since.
+    logins = {user.id: user.login for user in directory.users()}
     after: dict[str, Any] = {
         "profile": request.profile,
-        "user": directory.user(UserID(request.user_id)).login,
+        "user": logins.get(request.user_id, f"user {request.user_id}"),
         "node": request.node_id,
         "opens_at": request.opens_at.isoformat() if request.opens_at else None,
         "closes_at": request.closes_at.isoformat() if request.closes_at else None,

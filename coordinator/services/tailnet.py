@@ -95,6 +95,8 @@ class Tailnet:
                 put_preauth_keys=dict(state.preauth_keys),
             )
         )
+        # What expired while no server was running is expired from the first moment on.
+        self.expire_due()
 
     @property
     def snapshot(self) -> Snapshot:

@@ -4,7 +4,24 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
+from coordinator.tailnet.errors import UnavailableError
 from tests.coordinator.services.test_access import LAPTOP, SERVER, make_bench
+
+
+async def test_a_window_closes_in_time_while_the_database_is_away() -> None:
+    bench = await make_bench()
+    request = await bench.approve(await bench.ask())
+    bench.clock.forward(minutes=91)
+    bench.store.broken = True
+    with pytest.raises(UnavailableError):
+        await bench.access.windows.tick()
+    assert not bench.sees(LAPTOP, SERVER)
+    bench.store.broken = False
+    await bench.access.windows.tick()
+    assert bench.access.get(request.id).end_reason == "expired"
+    await bench.tailnet.close()
 
 
 async def test_a_window_closes_while_nobody_asks() -> None:
