@@ -76,6 +76,8 @@ class Server:
         for section, values in (overrides or {}).items():
             settings[section] = settings.get(section, {}) | dict(values)
         self.config_path.write_text(yaml.safe_dump(settings, sort_keys=False))
+        self.program: tuple[str, ...] = (str(PROGRAM),)
+        """What `start` runs; a test may put another program with the same arguments here."""
         self._process = ChildProcess(name="coordinator", log_path=folder / "server.log")
 
     def _settings(self, policy_mode: str) -> dict[str, Any]:
@@ -130,7 +132,7 @@ class Server:
         """Start it and, unless told otherwise, wait until it answers."""
         # Warnings that asyncio or aiohttp raise about our code shall be seen in the log.
         environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-        self._process.start([str(PROGRAM), "serve", "-c", str(self.config_path)], env=environment)
+        self._process.start([*self.program, "serve", "-c", str(self.config_path)], env=environment)
         if wait:
             self.wait_ready()
 

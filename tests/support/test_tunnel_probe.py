@@ -31,6 +31,23 @@ def test_echo_to_nobody_is_an_error_and_exit_code_1(capsys: pytest.CaptureFixtur
     assert "ConnectionRefusedError" in capsys.readouterr().err
 
 
+def test_a_held_connection_ends_with_the_other_side(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer_twice() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                for _ in range(2):
+                    connection.sendall(connection.recv(1))
+
+        thread = threading.Thread(target=answer_twice, daemon=True)
+        thread.start()
+        assert tunnel_probe.main(["hold", "127.0.0.1", str(listener.getsockname()[1]), "5"]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == "connected\n"
+    assert "Error" in captured.err
+
+
 def test_wrong_arguments_show_the_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert tunnel_probe.main(["dance"]) == 2
     assert "resolve SERVER NAME TYPE" in capsys.readouterr().err
