@@ -23,7 +23,7 @@ from coordinator.telemetry.tasks import spawn
 log = structlog.get_logger(__name__)
 
 INTERVAL = 0.2
-"""Seconds between looks at the clock: a window closes that late at most, and its clients hear of it then."""
+"""Seconds between looks at the clock, at most: so late a window closes when the clock jumped."""
 ACTOR = Actor(kind="system", name="access")
 
 
@@ -102,9 +102,16 @@ class AccessWindows:
 
         self._requests[request.id] = await self._tailnet.execute(command)
 
+    def _pause(self) -> float:
+        """Seconds until the next look: at once when a window ends, and often anyway, as a clock may jump."""
+        now = self._tailnet.clock()
+        windows = self._tailnet.world.policy.windows.values()
+        ends = [(each.closes_at - now).total_seconds() for each in windows if each.closes_at is not None]
+        return max(0.001, min((INTERVAL, *ends)))
+
     async def _watch(self) -> None:
         while True:
-            await asyncio.sleep(INTERVAL)
+            await asyncio.sleep(self._pause())
             try:
                 await self.tick()
             except CoordinatorError as error:

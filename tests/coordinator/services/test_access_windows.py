@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from coordinator.services import access_windows
 from coordinator.tailnet.errors import UnavailableError
 from tests.coordinator.services.test_access import LAPTOP, SERVER, make_bench
 
@@ -21,6 +22,22 @@ async def test_a_window_closes_in_time_while_the_database_is_away() -> None:
     bench.store.broken = False
     await bench.access.windows.tick()
     assert bench.access.get(request.id).end_reason == "expired"
+    await bench.tailnet.close()
+
+
+async def test_the_watch_looks_when_a_window_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access_windows, "INTERVAL", 60.0)
+    bench = await make_bench()
+    await bench.approve(await bench.ask())
+    bench.clock.forward(minutes=90, milliseconds=-100)
+    bench.access.windows.start()
+    await asyncio.sleep(0.03)
+    assert bench.sees(LAPTOP, SERVER)
+    bench.clock.forward(milliseconds=100)
+    async with asyncio.timeout(2):
+        while bench.sees(LAPTOP, SERVER):
+            await asyncio.sleep(0.02)
+    await bench.access.windows.close()
     await bench.tailnet.close()
 
 
