@@ -129,6 +129,14 @@ class PolicyTest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AccessTest:
+    """One entry of `access.tests`: a test that holds while its source has a window of the profile open."""
+
+    profile: Word | None
+    test: PolicyTest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SshTest:
     """One entry of `sshTests`."""
 
@@ -213,6 +221,7 @@ class Policy:
     one_cgnat_route: str = ""
     attribute_declarations: tuple[AttributeDeclaration, ...] = ()
     access_profiles: tuple[AccessProfile, ...] = ()
+    access_tests: tuple[AccessTest, ...] = ()
     warnings: tuple[Problem, ...] = ()
     text: str = ""
 

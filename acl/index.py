@@ -183,7 +183,7 @@ class PolicyIndex:
         if subject is None:
             return ()
         problems = check_against(subject, self._facts)
-        if problems or not (subject.tests or subject.ssh_tests):
+        if problems or not (subject.tests or subject.ssh_tests or subject.access_tests):
             return tuple(problems)
         engine = self.engine
         if policy is not None or self._overlay.windows:

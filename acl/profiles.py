@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from acl.addresses import TAILNET, parse_prefix
-from acl.document import AccessProfile, Acl, Grant, SshEntry, Word, Words
+from acl.document import AccessProfile, Acl, Grant, Policy, SshEntry, Word, Words
 from acl.durations import DurationError, parse_duration
 from acl.hours import Hours, HoursError, parse_hours
 from acl.placement import Names, Place, check_selector, problem
@@ -21,6 +21,7 @@ from acl.validate_rules import check_acl, check_grant, check_via
 
 __all__ = [
     "approvals_needed",
+    "check_access_tests",
     "check_profile",
     "default_seconds",
     "duration_seconds",
@@ -137,6 +138,19 @@ def check_profile(profile: AccessProfile, names: Names) -> Iterator[Problem]:
             yield problem("tag-approver", f"{_where(profile)}: a tag is nobody who could decide", word.span)
     yield from _check_numbers(profile)
     yield from _check_texts(profile)
+
+
+def check_access_tests(policy: Policy) -> Iterator[Problem]:
+    """The tests of access that name no profile of the policy."""
+    known = [profile.name.text for profile in policy.access_profiles]
+    for number, entry in enumerate(policy.access_tests):
+        where = f"access.tests[{number}]"
+        if entry.profile is None:
+            yield problem("unknown-profile", f"{where}: say which profile is open", entry.test.span)
+        elif entry.profile.text.strip() not in known:
+            name = entry.profile.text.strip()
+            message = f"{where}: access profile `{name}` not found"
+            yield problem("unknown-profile", message, entry.profile.span, known, name)
 
 
 def _check_numbers(profile: AccessProfile) -> Iterator[Problem]:

@@ -122,7 +122,7 @@ def fmt(
 
 @app.command("test")
 def test(file: Path, nodes: Nodes = None, server: Server = False) -> None:
-    """Run the policy's own `tests` and `sshTests` against users and nodes."""
+    """Run the policy's own `tests`, `sshTests` and `access.tests` against users and nodes."""
     from acl import PolicyIndex
     from coordinator.cli.policy_facts import load_tailnet
 
@@ -131,7 +131,7 @@ def test(file: Path, nodes: Nodes = None, server: Server = False) -> None:
     problems = PolicyIndex(policy, tailnet.facts, tailnet.nodes).check()
     if problems:
         report(file, text, problems)
-    count = len(policy.tests) + len(policy.ssh_tests)
+    count = len(policy.tests) + len(policy.ssh_tests) + len(policy.access_tests)
     output.emit({"valid": True, "tests": count}, f"{count} test(s) passed")
 
 

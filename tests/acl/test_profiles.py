@@ -70,6 +70,18 @@ def test_mistakes_are_named(changes: dict[str, Any], words: str) -> None:
     assert any(words in message for message in problems(**section(**changes)))
 
 
+@pytest.mark.parametrize(
+    ("test", "words"),
+    [
+        ({"src": "alice@"}, "say which profile is open"),
+        ({"profile": "mgmnt"}, "access profile `mgmnt` not found"),
+    ],
+)
+def test_tests_name_a_profile(test: dict[str, Any], words: str) -> None:
+    access = {**section()["access"], "tests": [test]}
+    assert any(words in message for message in problems(access=access))
+
+
 def test_mistakes_have_a_place() -> None:
     with pytest.raises(PolicyError, match="line 2, column 10"):
         parse_policy('{"access": {"profiles": {"x": {"src": ["*"],\n "dst": ["tag:none:22"]}}}}')
