@@ -116,6 +116,11 @@ class AccessWindows:
                 await self.tick()
             except CoordinatorError as error:
                 log.warning("access windows not updated, will try again", error=error.message)
+                await asyncio.sleep(INTERVAL)
+            except Exception:
+                # A watch that died of one surprise would leave every window open.
+                log.exception("access windows not updated, will try again")
+                await asyncio.sleep(INTERVAL)
 
 
 def record_step(

@@ -25,6 +25,26 @@ async def test_a_window_closes_in_time_while_the_database_is_away() -> None:
     await bench.tailnet.close()
 
 
+async def test_the_watch_survives_what_nobody_foresaw(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = await make_bench()
+    await bench.approve(await bench.ask())
+    refresh, failures = bench.access.windows.refresh, [RuntimeError("surprise"), UnavailableError("away")]
+
+    def fail_twice() -> None:
+        if failures:
+            raise failures.pop()
+        refresh()
+
+    monkeypatch.setattr(bench.access.windows, "refresh", fail_twice)
+    bench.clock.forward(minutes=91)
+    bench.access.windows.start()
+    async with asyncio.timeout(3):
+        while bench.sees(LAPTOP, SERVER):
+            await asyncio.sleep(0.02)
+    await bench.access.windows.close()
+    await bench.tailnet.close()
+
+
 async def test_the_watch_looks_when_a_window_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(access_windows, "INTERVAL", 60.0)
     bench = await make_bench()
