@@ -14,6 +14,7 @@ from coordinator.netmap.config import MapConfig
 from coordinator.netmap.fragments import Fragments
 from coordinator.netmap.world import World
 from coordinator.services.access import AccessService
+from coordinator.services.access_scope import AccessScope
 from coordinator.services.api_keys import ApiKeyService
 from coordinator.services.attributes import AttributeService
 from coordinator.services.device_approval import DeviceApproval
@@ -60,6 +61,7 @@ class Services:
     users: UserService
     keys: PreAuthKeyService
     access: AccessService
+    scope: AccessScope
     api_keys: ApiKeyService
     incidents: IncidentService
     approval: DeviceApproval
@@ -128,6 +130,7 @@ async def start_services(
         users=UserService(tailnet),
         keys=PreAuthKeyService(tailnet, secrets.token_bytes),
         access=access,
+        scope=AccessScope(tailnet, access.rules),
         api_keys=ApiKeyService(tailnet, state.api_keys.values(), secrets.token_bytes),
         incidents=IncidentService(tailnet, access),
         approval=DeviceApproval(tailnet),

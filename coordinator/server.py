@@ -233,7 +233,7 @@ class Server:
             ApiKeyRoutes(services.api_keys, services.users),
             DeviceApprovalRoutes(services.approval, services.nodes),
             PolicyRoutes(services.policy),
-            AccessRoutes(services.access, services.incidents, services.users, utc_now),
+            AccessRoutes(services.access, services.incidents, services.users, utc_now, services.scope),
             AttributeRoutes(services.attributes, services.nodes),
             AuthRoutes(services.registration, services.logins, services.checks),
             AuditRoutes(

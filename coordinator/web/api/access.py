@@ -13,21 +13,24 @@ from acl.profiles import default_seconds, duration_seconds, max_seconds
 from coordinator.services.access import AccessService
 from coordinator.services.access_report import report
 from coordinator.services.access_rules import Asked
+from coordinator.services.access_scope import AccessScope
 from coordinator.services.incidents import IncidentService
 from coordinator.services.users import UserService
 from coordinator.tailcfg.codec import go_time
 from coordinator.tailnet.access import AccessRequest
 from coordinator.tailnet.clock import Clock
-from coordinator.tailnet.errors import InvalidError
+from coordinator.tailnet.errors import InvalidError, NotFoundError
 from coordinator.tailnet.users import User
+from coordinator.web.api.access_persons import AccessPersons
 from coordinator.web.api.acting import acting
 from coordinator.web.api.body import Body, find_user, path_id
+from coordinator.web.visitors import visitor
 
 DEFAULT_PERIOD = "30d"
 
 
 class AccessRoutes:
-    """Handlers on just-in-time access."""
+    """Handlers on just-in-time access; a proven person acts for themselves, and sees what concerns them."""
 
     def __init__(
         self,
@@ -35,8 +38,11 @@ class AccessRoutes:
         incidents: IncidentService,
         users: UserService,
         clock: Clock,
+        scope: AccessScope,
     ) -> None:
         self._access = access
+        self._scope = scope
+        self._persons = AccessPersons(access, users)
         self._incidents = incidents
         self._users = users
         self._clock = clock
@@ -60,28 +66,26 @@ class AccessRoutes:
         ]
 
     async def _profiles(self, request: web.Request) -> web.Response:
-        profiles = [profile_view(profile) for profile in self._access.rules.profiles()]
+        profiles = [profile_view(profile) for profile in self._scope.profiles(_person())]
         return web.json_response({"profiles": profiles})
 
     async def _list(self, request: web.Request) -> web.Response:
         wanted = request.query.get("state")
-        found = [self._view(each) for each in self._access.newest_first()]
+        visible = self._scope.visible(self._access.newest_first(), _person())
+        found = [self._view(each) for each in visible]
         return web.json_response({"requests": [each for each in found if wanted in (None, each["state"])]})
 
     async def _show(self, request: web.Request) -> web.Response:
-        return self._answer(self._access.get(path_id(request, "request_id")))
+        return self._answer(self._found(path_id(request, "request_id")))
 
     async def _request(self, request: web.Request) -> web.Response:
         body = await Body.read(request)
-        node = self._access.node(body.text("node")) if body.has("node") else None
-        owner = self._access.owner_of(node) if node is not None else None
-        by_node = owner is not None and not body.has("user")
-        user = owner if by_node and owner is not None else find_user(self._users, body.text("user"))
+        asker = self._persons.asker(body)
         duration = body.text("for") or body.text("duration")
         asked = Asked(
             profile=body.text("profile"),
-            user=user,
-            node_id=node.id if node is not None else None,
+            user=asker.user,
+            node_id=asker.node.id if asker.node is not None else None,
             duration=_duration("for", duration) if duration else None,
             reason=body.text("reason"),
             ticket=body.text("ticket"),
@@ -109,14 +113,23 @@ class AccessRoutes:
     async def _review(self, request: web.Request) -> web.Response:
         number, by, body = await self._decision(request)
         note = body.text("note")
+        self._scope.require_reviewer(_person(), self._access.get(number))
         return self._answer(await self._access.review(number, by=by, note=note, actor=acting()))
 
     async def _decision(self, request: web.Request) -> tuple[int, User | None, Body]:
         body = await Body.read(request)
-        by = find_user(self._users, body.text("as")) if body.has("as") else None
-        return path_id(request, "request_id"), by, body
+        found = self._found(path_id(request, "request_id"))
+        return found.id, self._persons.decider(body), body
+
+    def _found(self, request_id: int) -> AccessRequest:
+        """A request that concerns whoever asks; another does not exist for them."""
+        request = self._access.get(request_id)
+        if not self._scope.visible([request], _person()):
+            raise NotFoundError(f"access request {request_id} does not exist; `access list` shows them")
+        return request
 
     async def _open_incident(self, request: web.Request) -> web.Response:
+        self._scope.require_right(_person(), "access:write")
         body = await Body.read(request)
         people = [find_user(self._users, text) for text in body.texts("people")]
         made = await self._incidents.open(
@@ -124,17 +137,19 @@ class AccessRoutes:
             body.texts("profiles"),
             people,
             _duration("for", body.text("for")),
-            commander=find_user(self._users, body.text("commander")) if body.has("commander") else None,
+            commander=self._persons.commander(body, people),
             actor=acting(),
         )
         return web.json_response({"requests": [self._view(each) for each in made]})
 
     async def _close_incident(self, request: web.Request) -> web.Response:
+        self._scope.require_right(_person(), "access:write")
         ended = await self._incidents.close(request.match_info["name"], actor=acting())
         figures = report(ended, self._clock())
         return web.json_response({"requests": [self._view(each) for each in ended], "report": figures})
 
     async def _report(self, request: web.Request) -> web.Response:
+        self._scope.require_right(_person(), "access:read")
         now = self._clock()
         since = now - _duration("since", request.query.get("since", DEFAULT_PERIOD))
         found = [each for each in self._access.newest_first() if each.requested_at >= since]
@@ -146,6 +161,11 @@ class AccessRoutes:
     def _view(self, request: AccessRequest) -> dict[str, Any]:
         user = self._users.login(request.user_id)
         return request_view(request, self._access.state(request), user)
+
+
+def _person() -> User | None:
+    proven = visitor()
+    return None if proven is None else proven.user
 
 
 def request_view(request: AccessRequest, state: str, user: str) -> dict[str, Any]:

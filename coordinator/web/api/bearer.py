@@ -1,10 +1,12 @@
 """The API for callers that prove themselves with an API key, on the public listener.
 
-Every path wants a key. A key without a user may do everything; a user's key what the user's role may.
+Every path wants a key. A key without a user may do everything; a user's key what the user's role may, and
+asking for access and deciding about it in the user's own name, for which no role is needed.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
@@ -17,6 +19,7 @@ from coordinator.tailnet.rights import Right, may
 from coordinator.web.api.acting import acting_as
 from coordinator.web.middleware import log_request
 from coordinator.web.origin import take_origin
+from coordinator.web.visitors import Visitor, visited_by
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -34,15 +37,28 @@ _NOUNS: Mapping[str, tuple[Right, Right]] = {
 """By the first part of a path below `/api/v1/`: the right to look, and the right to change."""
 _ASKING = ("policy/check",)
 """POSTs that change nothing."""
+_PERSONAL = re.compile(
+    r"access/(profiles|requests(/[0-9]+(/(approve|deny|extend|revoke|review|key))?)?)", re.ASCII
+)
+"""What people do in their own name: the policy says who may, the handlers show each what concerns them."""
 
 
 def needed_right(method: str, path: str) -> Right | None:
     """The right a request needs; None: a valid key is enough."""
-    rest = path.removeprefix("/api/v1/").strip("/")
+    rest = _below_root(path)
     rights = _NOUNS.get(rest.partition("/")[0])
     if rights is None:
         return None
     return rights[method not in ("GET", "HEAD") and rest not in _ASKING]
+
+
+def personal(path: str) -> bool:
+    """Whether a request needs a person, and no right of their role."""
+    return _PERSONAL.fullmatch(_below_root(path)) is not None
+
+
+def _below_root(path: str) -> str:
+    return path.removeprefix("/api/v1/").strip("/")
 
 
 class BearerGuard:
@@ -73,8 +89,11 @@ class BearerGuard:
             self._limits.failed(remote)
             return web.Response(status=401, text="Unauthorized", headers={"WWW-Authenticate": "Bearer"})
         role, right = self._keys.role(key), needed_right(request.method, request.path)
-        if role is not None and right is not None and not may(role, right):
+        free = personal(request.path)
+        if role is not None and right is not None and not free and not may(role, right):
             raise ForbiddenError(f"the role {role} of this key's user lacks the right {right}")
         await self._keys.seen(key)
-        with acting_as(Actor(kind="api_key", name=key.prefix)):
+        user = self._keys.user(key)
+        person = None if user is None else Visitor(user=user)
+        with acting_as(Actor(kind="api_key", name=key.prefix)), visited_by(person):
             return await take_origin(request, handler)
