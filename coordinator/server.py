@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import signal
 import socket
 import ssl
@@ -12,6 +13,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from time import monotonic
 
 import structlog
 import uvloop
@@ -22,16 +24,19 @@ from coordinator.assembly import Services, open_store, start_services, utc_now
 from coordinator.audit_setup import start_audit
 from coordinator.control.device_attributes_handler import DeviceAttributesHandler
 from coordinator.control.h2_server import ControlServer
+from coordinator.control.id_token_handler import IDTokenHandler
 from coordinator.control.map_handler import MapHandler
 from coordinator.control.register_handler import RegisterHandler
 from coordinator.control.router import Router
 from coordinator.control.ssh_action_handler import SSHActionHandler
+from coordinator.id_token_key import load_or_create_id_token_key
 from coordinator.listeners import BACKLOG, inherited_sockets, listen, restart_in_place
 from coordinator.map_settings import map_config
 from coordinator.netmap.ssh import ACTION_PATH
 from coordinator.noise.keys import public_key
 from coordinator.noise_key import load_noise_key, load_or_create_noise_key
 from coordinator.oidc_setup import start_oidc
+from coordinator.services.id_tokens import IDTokens
 from coordinator.services.policy import PolicyService
 from coordinator.services.tailnet import Tailnet
 from coordinator.settings.model import Settings
@@ -61,6 +66,7 @@ from coordinator.web.api.preauth_keys import PreAuthKeyRoutes
 from coordinator.web.api.users import UserRoutes
 from coordinator.web.auth_pages import AuthPages
 from coordinator.web.deadline import KEEPALIVE_SECONDS, FirstRequestDeadline
+from coordinator.web.id_token_pages import IDTokenPages
 from coordinator.web.metrics_page import metrics_app
 from coordinator.web.middleware import add_headers, errors
 from coordinator.web.oidc_pages import OIDCPages
@@ -201,6 +207,8 @@ class Server:
         store = await open_store(self._settings.database, stack)
         services = self._services = await start_services(self._settings, stack, store, certificate_sha256=pin)
         tailnet = services.tailnet
+        signing_key = load_or_create_id_token_key(self._settings.id_token_key_path)
+        tokens = IDTokens(tailnet, signing_key, self._settings.server_url, secrets.token_hex, monotonic)
         control = ControlServer(
             noise_key,
             Router(
@@ -210,6 +218,7 @@ class Server:
                     ("PATCH", "/machine/set-device-attr"): DeviceAttributesHandler(
                         tailnet, services.attributes
                     ),
+                    ("POST", "/machine/id-token"): IDTokenHandler(tokens),
                     ("GET", ACTION_PATH): SSHActionHandler(services.checks),
                 }
             ),
@@ -241,9 +250,11 @@ class Server:
             ),
         ]
         await self._serve_api(stack, api_app(nouns, services.healthy, version_document()))
-        guard = BearerGuard(services.api_keys, services.limits)
+        guard = BearerGuard(services.api_keys, services.limits, tokens)
         remote = [guard.guard(route) for noun in nouns for route in noun.routes()]
-        await self._serve_public(stack, [*remote, *pages.routes()], control, relay)
+        await self._serve_public(
+            stack, [*remote, *IDTokenPages(tokens).routes(), *pages.routes()], control, relay
+        )
         lag = spawn("loop lag", _measure_lag(tailnet))
         stack.callback(lag.cancel)
         return services.policy

@@ -9,6 +9,7 @@ import typer
 
 from coordinator.cli import output
 from coordinator.cli.client import call, segment
+from coordinator.cli.this_machine import from_this_machine
 
 app = typer.Typer(no_args_is_help=True, help="Just-in-time access: asked for, approved, closed by itself.")
 incident = typer.Typer(no_args_is_help=True, help="Open profiles for a team at once, under one name.")
@@ -20,6 +21,7 @@ _BASE = "/api/v1/access"
 
 
 @app.command("profiles")
+@from_this_machine
 def profiles() -> None:
     """List the profiles of the policy."""
     found = call("GET", f"{_BASE}/profiles")["profiles"]
@@ -41,6 +43,7 @@ def profiles() -> None:
 
 
 @app.command("request")
+@from_this_machine
 def request(
     profile: str,
     for_: Annotated[str | None, typer.Option("--for", help="How long, such as 90m.")] = None,
@@ -59,6 +62,7 @@ def request(
 
 
 @app.command("list")
+@from_this_machine
 def list_requests(
     state: Annotated[str | None, typer.Option("--state", help="Only those in this state.")] = None,
 ) -> None:
@@ -82,24 +86,28 @@ def list_requests(
 
 
 @app.command("show")
+@from_this_machine
 def show(request_id: RequestID) -> None:
     """Show one request."""
     _show(call("GET", f"{_BASE}/requests/{request_id}")["request"])
 
 
 @app.command("approve")
+@from_this_machine
 def approve(request_id: RequestID, as_: As = None) -> None:
     """Approve a request."""
     _decide(request_id, "approve", as_)
 
 
 @app.command("deny")
+@from_this_machine
 def deny(request_id: RequestID, as_: As = None) -> None:
     """Deny a request."""
     _decide(request_id, "deny", as_)
 
 
 @app.command("extend")
+@from_this_machine
 def extend(
     request_id: RequestID,
     for_: Annotated[str, typer.Option("--for", help="How much longer, such as 30m.")],
@@ -110,6 +118,7 @@ def extend(
 
 
 @app.command("revoke")
+@from_this_machine
 def revoke(request_id: RequestID, as_: As = None) -> None:
     """Close a window now, or take a request back."""
     _decide(request_id, "revoke", as_)

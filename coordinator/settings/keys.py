@@ -40,6 +40,13 @@ _KEYS = (
         "noise_private.key",
         "The server's key; created when missing. Back it up.",
     ),
+    Key(
+        "id_tokens.private_key_path",
+        "path",
+        "",
+        "Key that signs identity tokens of machines; created when missing. Empty: `id_token_private.pem` "
+        "beside the server's key. Not a headscale key.",
+    ),
     Key("prefixes.v4", "prefix4", "100.64.0.0/10", "IPv4 addresses of nodes; empty for none."),
     Key("prefixes.v6", "prefix6", "fd7a:115c:a1e0::/48", "IPv6 addresses of nodes; empty for none."),
     Key(

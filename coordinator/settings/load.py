@@ -20,6 +20,8 @@ from coordinator.settings.model import DNS, Approval, Audit, Database, RateLimit
 from coordinator.settings.oidc import build_oidc, check_oidc
 
 ENV_PREFIX = "HEADSCALE_"
+ID_TOKEN_KEY = "id_token_private.pem"
+"""Beside the Noise key, unless the configuration says where."""
 _NOT_KEYS = (
     "HEADSCALE_CONFIG",
     "HEADSCALE_DEBUG_",
@@ -222,6 +224,8 @@ def _build(values: Mapping[str, Any]) -> Settings:
         listen_addr=values["listen_addr"],
         metrics_listen_addr=values["metrics_listen_addr"],
         noise_private_key_path=values["noise.private_key_path"],
+        id_token_key_path=values["id_tokens.private_key_path"]
+        or values["noise.private_key_path"].with_name(ID_TOKEN_KEY),
         prefix_v4=values["prefixes.v4"],
         prefix_v6=values["prefixes.v6"],
         random_allocation=values["prefixes.allocation"] == "random",

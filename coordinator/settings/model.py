@@ -107,6 +107,7 @@ class Settings:
     listen_addr: Address
     metrics_listen_addr: Address | None
     noise_private_key_path: Path
+    id_token_key_path: Path
     prefix_v4: IPv4Network | None
     prefix_v6: IPv6Network | None
     random_allocation: bool
