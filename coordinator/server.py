@@ -209,20 +209,7 @@ class Server:
         tailnet = services.tailnet
         signing_key = load_or_create_id_token_key(self._settings.id_token_key_path)
         tokens = IDTokens(tailnet, signing_key, self._settings.server_url, secrets.token_hex, monotonic)
-        control = ControlServer(
-            noise_key,
-            Router(
-                {
-                    ("POST", "/machine/register"): RegisterHandler(services.registration),
-                    ("POST", "/machine/map"): MapHandler(tailnet, services.sessions, services.nodes),
-                    ("PATCH", "/machine/set-device-attr"): DeviceAttributesHandler(
-                        tailnet, services.attributes
-                    ),
-                    ("POST", "/machine/id-token"): IDTokenHandler(tokens),
-                    ("GET", ACTION_PATH): SSHActionHandler(services.checks),
-                }
-            ),
-        )
+        control = _control_server(noise_key, services, tokens)
         self._oidc = await start_oidc(stack, self._settings, noise_key, services)
         relay = await self._start_relay(stack, tailnet)
         pages = PublicPages(
@@ -402,6 +389,24 @@ class Server:
             f"Look at them with:  {command} nodes list\n",
             flush=True,
         )
+
+
+def _control_server(noise_key: bytes, services: Services, tokens: IDTokens) -> ControlServer:
+    """What answers clients."""
+    return ControlServer(
+        noise_key,
+        Router(
+            {
+                ("POST", "/machine/register"): RegisterHandler(services.registration),
+                ("POST", "/machine/map"): MapHandler(services.tailnet, services.sessions, services.nodes),
+                ("PATCH", "/machine/set-device-attr"): DeviceAttributesHandler(
+                    services.tailnet, services.attributes
+                ),
+                ("POST", "/machine/id-token"): IDTokenHandler(tokens),
+                ("GET", ACTION_PATH): SSHActionHandler(services.checks),
+            }
+        ),
+    )
 
 
 def _end(stop: asyncio.Future[_Stop], how: _Stop) -> None:
