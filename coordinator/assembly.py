@@ -22,6 +22,7 @@ from coordinator.services.identities import IdentityService
 from coordinator.services.incidents import IncidentService
 from coordinator.services.login import PendingLogins
 from coordinator.services.map_sessions import MapSessions
+from coordinator.services.minted_machines import MintedMachines
 from coordinator.services.nodes import NodeService
 from coordinator.services.ownership import OwnershipService
 from coordinator.services.policy import PolicyService
@@ -62,6 +63,7 @@ class Services:
     keys: PreAuthKeyService
     access: AccessService
     scope: AccessScope
+    minted: MintedMachines
     api_keys: ApiKeyService
     incidents: IncidentService
     approval: DeviceApproval
@@ -112,10 +114,14 @@ async def start_services(
     sessions = MapSessions(tailnet, window=settings.coalescing_window.total_seconds())
     sweeper = Sweeper(tailnet, inactivity=settings.ephemeral_inactivity, notice=settings.node_expiry_notice)
     access = AccessService(tailnet, policy, state.access.values())
+    minted = MintedMachines(tailnet, access, secrets.token_bytes)
     await access.windows.refresh()
-    for part in (tailnet, policy, sessions, sweeper, access.windows):
+    for part in (tailnet, policy, sessions, sweeper, access.windows, minted):
         part.start()
         stack.push_async_callback(part.close)
+    # Before anybody can connect: what ended while the server was down is over, machines included.
+    await access.windows.tick()
+    await minted.tick()
     return Services(
         store=store,
         tailnet=tailnet,
@@ -130,6 +136,7 @@ async def start_services(
         users=UserService(tailnet),
         keys=PreAuthKeyService(tailnet, secrets.token_bytes),
         access=access,
+        minted=minted,
         scope=AccessScope(tailnet, access.rules),
         api_keys=ApiKeyService(tailnet, state.api_keys.values(), secrets.token_bytes),
         incidents=IncidentService(tailnet, access),

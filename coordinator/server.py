@@ -229,7 +229,9 @@ class Server:
             ApiKeyRoutes(services.api_keys, services.users),
             DeviceApprovalRoutes(services.approval, services.nodes),
             PolicyRoutes(services.policy),
-            AccessRoutes(services.access, services.incidents, services.users, utc_now, services.scope),
+            AccessRoutes(
+                services.access, services.incidents, services.users, utc_now, services.scope, services.minted
+            ),
             AttributeRoutes(services.attributes, services.nodes),
             AuthRoutes(services.registration, services.logins, services.checks),
             AuditRoutes(

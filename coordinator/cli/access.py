@@ -52,9 +52,11 @@ def request(
     user: Annotated[str | None, typer.Option("-u", "--user", help="Who asks: id, name or e-mail.")] = None,
     node: Annotated[str | None, typer.Option("--node", help="Only for this machine: id or name.")] = None,
     break_glass: Annotated[bool, typer.Option("--break-glass", help="Open at once, to be reviewed.")] = False,
+    mint: Annotated[bool, typer.Option("--mint", help="For a machine from outside, with a key.")] = False,
 ) -> None:
     """Ask for access."""
     body: dict[str, Any] = {"profile": profile, "reason": reason, "ticket": ticket, "breakGlass": break_glass}
+    body["mint"] = mint
     for name, value in (("for", for_), ("user", user), ("node", node)):
         if value is not None:
             body[name] = value
@@ -90,6 +92,13 @@ def list_requests(
 def show(request_id: RequestID) -> None:
     """Show one request."""
     _show(call("GET", f"{_BASE}/requests/{request_id}")["request"])
+
+
+@app.command("key")
+@from_this_machine
+def key(request_id: RequestID, as_: As = None) -> None:
+    """Show the key of an open window for a machine from outside; once, to the one who asked."""
+    _decide(request_id, "key", as_)
 
 
 @app.command("approve")
@@ -176,6 +185,10 @@ def _show(found: dict[str, Any]) -> None:
     lines = [f"Request {found['id']}: {found['profile']} for {found['user']} is {found['state']}."]
     if found["closes_at"]:
         lines.append(f"Open from {output.moment(found['opens_at'])} to {output.moment(found['closes_at'])}.")
+    if found["mint"]:
+        lines.append(f"For a machine from outside, which joins as {', '.join(found['mint'])}.")
+    if found.get("key"):
+        lines.append(f"Its key, shown only now, admits one machine until then:\n{found['key']}")
     if found["approvals"]:
         lines.append("Approved by " + ", ".join(each["by"] for each in found["approvals"]) + ".")
     if found["state"] == "requested":

@@ -1,10 +1,12 @@
 """Asking for access from a stock client's machine, without an API key."""
 
 import shlex
+import time
 from typing import Any
 
 import pytest
 
+from tests.interop.conftest import NewClient
 from tests.support.clients import NEW, OLD
 from tests.support.lab import Lab
 from tests.support.server_process import PROGRAM, Server
@@ -17,7 +19,12 @@ POLICY: dict[str, Any] = {
     "acls": [],
     "access": {
         "profiles": {
-            "mgmt": {"src": ["group:ops"], "dst": ["tag:mgmt:*"], "approvers": ["group:leads"]},
+            "mgmt": {
+                "src": ["group:ops"],
+                "dst": ["tag:mgmt:*"],
+                "approvers": ["group:leads"],
+                "mint": {"tags": ["tag:contractor"]},
+            },
         }
     },
 }
@@ -66,3 +73,54 @@ def test_people_ask_and_approve_from_their_own_machines(
     code, said = access(adas, server, "revoke", number)
     assert code == 0, said
     eventually(lambda: adas.peers() == {}, "the end", within=1)
+
+
+def opened_for_a_contractor(server: Server, duration: str) -> tuple[str, str]:
+    """A window for a machine from outside: its id, and the key of the machine."""
+    asked = server.cli("access", "request", "mgmt", "--mint", "--user", "ada", "--for", duration)
+    number = str(asked["id"])
+    assert "key" not in server.cli("access", "approve", number, "--as", "bob")
+    return number, str(server.cli("access", "key", number, "--as", "ada")["key"])
+
+
+@pytest.mark.parametrize("version", [NEW, OLD])
+def test_a_contractors_machine_comes_and_vanishes_with_its_window(
+    server: Server,
+    machines: tuple[StockClient, StockClient, StockClient],
+    new_client: NewClient,
+    version: str,
+) -> None:
+    adas, _, target = machines
+    _, key = opened_for_a_contractor(server, "12s")
+    contractor, second = new_client("contractor", version=version), new_client("second", version=version)
+    began = time.monotonic()
+    contractor.up(key)
+    assert "already used" in second.up_refused(key)
+    eventually(lambda: "target" in contractor.peers(), "the target at the contractor's", within=2)
+    contractor.ping(target.ipv4)
+    assert set(contractor.peers()) == {"target"}
+    assert adas.peers() == {}
+    eventually(lambda: not target.peers(), "the contractor to be gone", within=15, every=0.01)
+    assert time.monotonic() - began < 13.5
+    contractor.wait_state("NeedsLogin")
+    assert contractor.name not in str(server.cli("nodes", "list"))
+
+
+def test_a_window_that_ends_while_the_server_is_down_takes_its_machine_along(
+    server: Server,
+    machines: tuple[StockClient, StockClient, StockClient],
+    new_client: NewClient,
+) -> None:
+    target = machines[2]
+    _, unused = opened_for_a_contractor(server, "8s")
+    _, key = opened_for_a_contractor(server, "8s")
+    contractor = new_client("contractor")
+    contractor.up(key)
+    eventually(lambda: contractor.name in target.peers(), "the contractor at the target", within=2)
+    server.kill9()
+    time.sleep(8)
+    server.start()
+    assert contractor.name not in str(server.cli("nodes", "list")), "before anybody can connect"
+    eventually(lambda: not target.peers(), "the contractor to be gone", within=15)
+    contractor.wait_state("NeedsLogin")
+    assert "revoked" in new_client("late").up_refused(unused)
