@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from time import monotonic
+from typing import Protocol
 
 from acl import PolicyIndex
 from coordinator.map_settings import map_config
@@ -43,6 +45,16 @@ from coordinator.tailnet.errors import CoordinatorError
 from coordinator.tailnet.facts import tailnet_facts
 from coordinator.tailnet.snapshot import Snapshot
 from coordinator.tailnet.state import TailnetState
+
+
+class _Part(Protocol):
+    """Something that works on its own."""
+
+    def start(self) -> None:
+        """Start it."""
+
+    async def close(self) -> None:
+        """Stop it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,14 +126,7 @@ async def start_services(
     sessions = MapSessions(tailnet, window=settings.coalescing_window.total_seconds())
     sweeper = Sweeper(tailnet, inactivity=settings.ephemeral_inactivity, notice=settings.node_expiry_notice)
     access = AccessService(tailnet, policy, state.access.values())
-    minted = MintedMachines(tailnet, access, secrets.token_bytes)
-    await access.windows.refresh()
-    for part in (tailnet, policy, sessions, sweeper, access.windows, minted):
-        part.start()
-        stack.push_async_callback(part.close)
-    # Before anybody can connect: what ended while the server was down is over, machines included.
-    await access.windows.tick()
-    await minted.tick()
+    minted = await _start_access(access, tailnet, stack, (tailnet, policy, sessions, sweeper))
     return Services(
         store=store,
         tailnet=tailnet,
@@ -144,6 +149,23 @@ async def start_services(
         limits=limits,
         identities=IdentityService(tailnet),
     )
+
+
+async def _start_access(
+    access: AccessService, tailnet: Tailnet, stack: AsyncExitStack, before: Sequence[_Part]
+) -> MintedMachines:
+    """Start what watches windows, after what it works on; what ended while the server was down is over then.
+
+    Machines that were let in for such a window are gone before anybody can connect.
+    """
+    minted = MintedMachines(tailnet, access, secrets.token_bytes)
+    await access.windows.refresh()
+    for part in (*before, access.windows, minted):
+        part.start()
+        stack.push_async_callback(part.close)
+    await access.windows.tick()
+    await minted.tick()
+    return minted
 
 
 def _policy(
