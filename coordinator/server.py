@@ -72,6 +72,7 @@ from coordinator.web.middleware import add_headers, errors
 from coordinator.web.oidc_pages import OIDCPages
 from coordinator.web.public import PublicPages
 from coordinator.web.rate_limits import page_limits
+from coordinator.web.tailnet_access import TailnetVisitors, tailnet_app
 from derp.admission import Admission, AllowAll
 from derp.certificate import CertificateError, ensure_self_signed
 from derp.keys import KeyFormatError, load_or_create_private_key
@@ -244,6 +245,7 @@ class Server:
         await self._serve_public(
             stack, [*remote, *IDTokenPages(tokens).routes(), *pages.routes()], control, relay
         )
+        await self._serve_tailnet(stack, tailnet, [route for noun in nouns for route in noun.routes()])
         lag = spawn("loop lag", _measure_lag(tailnet))
         stack.callback(lag.cancel)
         return services.policy
@@ -330,8 +332,10 @@ class Server:
         app: web.Application,
         address: tuple[str, int],
         tls: ssl.SSLContext | None,
+        *,
+        awaited: bool = False,
     ) -> None:
-        sock = listen(address, self._inherited.pop(name, None))
+        sock = listen(address, self._inherited.pop(name, None), awaited=awaited)
         # A copy stays here, so that stopping the site does not close the listener before a restart.
         self.sockets[name] = sock.dup()
         deadline = FirstRequestDeadline()
@@ -347,6 +351,15 @@ class Server:
             deadline.factory(runner.server), sock=sock, ssl=tls, backlog=BACKLOG
         )
         stack.callback(listener.close)
+
+    async def _serve_tailnet(
+        self, stack: AsyncExitStack, tailnet: Tailnet, routes: list[web.RouteDef]
+    ) -> None:
+        """Access for whoever comes through the tailnet; its address may come up later than this server."""
+        address = self._settings.access_tailnet_listen_addr
+        if address is not None:
+            app = tailnet_app(TailnetVisitors(tailnet, self._settings.server_url), routes)
+            await self._listen(stack, "access", app, address, None, awaited=True)
 
     async def _serve_api(self, stack: AsyncExitStack, app: web.Application) -> None:
         path = self._settings.unix_socket

@@ -18,20 +18,20 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 
 from coordinator.netmap.config import MapConfig
+from coordinator.services.machine_owner import person_behind, require_in_order
 from coordinator.services.rate_limits import TokenBuckets
 from coordinator.services.tailnet import Tailnet
 from coordinator.tailcfg.keys import MachineKey, NodeKey
 from coordinator.tailnet.actors import Actor
 from coordinator.tailnet.directory import Directory
 from coordinator.tailnet.errors import (
-    ForbiddenError,
     InvalidError,
     NotFoundError,
     RateLimitedError,
     UnauthenticatedError,
 )
 from coordinator.tailnet.nodes import Node, NodeID
-from coordinator.tailnet.users import User, suspension_notice
+from coordinator.tailnet.users import User
 
 ALGORITHM = "ES256"
 LIFETIME = timedelta(minutes=5)
@@ -109,7 +109,7 @@ class IDTokens:
         if record is None or record.expired or record.node.machine_key != machine_key:
             raise NotFoundError("node not found")
         node = record.node
-        self._require_in_order(node)
+        require_in_order(self._tailnet.snapshot, node)
         if not audience or len(audience) > MAX_AUDIENCE or not audience.isprintable():
             raise InvalidError(f"say who the token is for: an audience of at most {MAX_AUDIENCE} characters")
         self._require_moderation(node)
@@ -173,15 +173,10 @@ class IDTokens:
         if record is None or record.expired or record.node.node_key != key:
             raise UnauthenticatedError("the identity token's machine is not in the tailnet any more")
         node = record.node
-        self._require_in_order(node)
-        if node.tags or node.user_id is None:
-            raise ForbiddenError(
-                f"`{node.given_name}` belongs to {', '.join(node.tags)}, not to a person who could ask: "
-                "ask from a machine of your own"
-            )
-        if claims.get("uid") != node.user_id:
+        user = person_behind(self._tailnet.snapshot, record)
+        if claims.get("uid") != user.id:
             raise UnauthenticatedError("the machine belongs to somebody else since the token was made")
-        return self._tailnet.snapshot.users[node.user_id], node
+        return user, node
 
     def _checked(self, text: str) -> dict[str, Any]:
         """The claims of a token of ours, for us, that is valid now."""
@@ -202,10 +197,3 @@ class IDTokens:
         if not claims["nbf"] - LEEWAY_SECONDS <= now < claims["exp"]:
             raise UnauthenticatedError("the identity token is over: it lives for five minutes")
         return claims
-
-    def _require_in_order(self, node: Node) -> None:
-        if not node.approved:
-            raise ForbiddenError(f"the device `{node.given_name}` is not approved")
-        user = None if node.user_id is None else self._tailnet.snapshot.users.get(node.user_id)
-        if user is not None and user.suspended:
-            raise ForbiddenError(suspension_notice(user))

@@ -196,6 +196,13 @@ _KEYS = (
         "0",
         "How long audit entries stay in the database; 0 for ever. Not a headscale key.",
     ),
+    Key(
+        "access.tailnet_listen_addr",
+        "addr",
+        "",
+        "Where people ask for access through the tailnet, known by their machine's address: the tailnet "
+        "address of this server's own machine, such as 100.64.0.1:8082. Empty: nowhere. Not a headscale key.",
+    ),
     Key("policy.mode", "choice", "file", "Where the policy lives.", choices=("file", "database", "db")),
     Key(
         "policy.associated_domains",

@@ -247,6 +247,7 @@ def _build(values: Mapping[str, Any]) -> Settings:
         log_level=values["log.level"],
         log_format=values["log.format"],
         audit=_build_audit(_section(values, "audit.")),
+        access_tailnet_listen_addr=values["access.tailnet_listen_addr"],
         policy_in_database=values["policy.mode"] in ("database", "db"),
         policy_path=values["policy.path"],
         associated_domains=tuple(values["policy.associated_domains"]) or None,

@@ -125,6 +125,7 @@ class Settings:
     log_level: str
     log_format: str
     audit: Audit
+    access_tailnet_listen_addr: Address | None
     policy_in_database: bool
     policy_path: Path | None
     associated_domains: tuple[str, ...] | None

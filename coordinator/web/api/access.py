@@ -54,6 +54,7 @@ class AccessRoutes:
         """All routes."""
         base = "/api/v1/access"
         return [
+            web.get(f"{base}/whoami", self._whoami),
             web.get(f"{base}/profiles", self._profiles),
             web.get(f"{base}/requests", self._list),
             web.post(f"{base}/requests", self._request),
@@ -72,6 +73,17 @@ class AccessRoutes:
     async def _profiles(self, request: web.Request) -> web.Response:
         profiles = [profile_view(profile) for profile in self._scope.profiles(_person())]
         return web.json_response({"profiles": profiles})
+
+    async def _whoami(self, request: web.Request) -> web.Response:
+        """Whom a key, a token or an address stands for; nulls for an administrator."""
+        proven = visitor()
+        node = None if proven is None else proven.node
+        return web.json_response(
+            {
+                "user": None if proven is None else proven.user.login,
+                "node": None if node is None else {"id": str(node.id), "name": node.given_name},
+            }
+        )
 
     async def _list(self, request: web.Request) -> web.Response:
         wanted = request.query.get("state")

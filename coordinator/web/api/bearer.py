@@ -43,7 +43,7 @@ _NOUNS: Mapping[str, tuple[Right, Right]] = {
 _ASKING = ("policy/check",)
 """POSTs that change nothing."""
 _PERSONAL = re.compile(
-    r"access/(profiles|requests(/[0-9]+(/(approve|deny|extend|revoke|review|key))?)?)", re.ASCII
+    r"access/(whoami|profiles|requests(/[0-9]+(/(approve|deny|extend|revoke|review|key))?)?)", re.ASCII
 )
 """What people do in their own name: the policy says who may, the handlers show each what concerns them."""
 
