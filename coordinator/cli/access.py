@@ -134,6 +134,7 @@ def revoke(request_id: RequestID, as_: As = None) -> None:
 
 
 @app.command("review")
+@from_this_machine
 def review(request_id: RequestID, note: Annotated[str, typer.Option("--note")] = "", as_: As = None) -> None:
     """Say that a break-glass opening was looked at."""
     _decide(request_id, "review", as_, {"note": note})
