@@ -56,6 +56,11 @@ class MemoryStore:
         self.commits.append(changes)
         return len(self.commits)
 
+    async def landed(self, mark: str) -> bool:
+        if self.broken:
+            raise UnavailableError("the database is away")
+        return mark == "landed"
+
     async def save_volatile(self, nodes: list[Node]) -> None:
         if self.broken:
             raise UnavailableError("the database is away")
