@@ -235,7 +235,8 @@ def _translation(error: Exception) -> CoordinatorError:
         # The SQLite driver lets numbers of more than 64 bits and unpaired surrogates through as they are.
         if isinstance(error, OverflowError | UnicodeError):
             return InvalidError(f"the database cannot hold a value: {type(error).__name__}")
-        return UnavailableError(f"the database does not answer: {error}")
+        said = "it hangs" if isinstance(error, TimeoutError) else str(error)
+        return UnavailableError(f"the database does not answer: {said}")
     # A StatementError that no driver raised comes from a column type. Of the PostgreSQL driver's errors only
     # the class tells that a value was refused, and its message may quote the value.
     by_driver = isinstance(error, DBAPIError)
