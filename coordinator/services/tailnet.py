@@ -204,6 +204,16 @@ class Tailnet:
             self._announce(self._publisher.warn([node.id for node in due]))
         return due
 
+    def configure(self, config: MapConfig) -> bool:
+        """Take other relays or DNS from now on; whether anybody is told something new.
+
+        Raises:
+            InvalidError: they do not go with the policy's relays; nothing has changed.
+        """
+        affected = self._publisher.configure(config)
+        self._announce(affected)
+        return bool(affected)
+
     def replace_policy(self, policy: Policy | None) -> None:
         """Put a policy in force; it must have been checked."""
         self._announce(self._publisher.replace_policy(policy))
@@ -297,10 +307,11 @@ class Tailnet:
                     break
                 except UnavailableError:
                     if asyncio.get_running_loop().time() > patience:
-                        self._fail(batch, error)
+                        unknown = f"{error.message}; whether the change was stored is not known yet"
+                        self._fail(batch, UnavailableError(unknown))
                     await asyncio.sleep(DOUBT_INTERVAL)
             if not landed:
-                raise
+                raise UnavailableError(error.message) from error
             log.warning("commit was stored, only the answer got lost")
 
     def _give_up(self, changes: ChangeSet) -> None:

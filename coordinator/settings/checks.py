@@ -21,6 +21,7 @@ Say = Callable[[str, str], None]
 
 SOCKET_PATH_BYTES = 107
 """Linux keeps 108 bytes for the path of a unix socket, the last of them zero."""
+SHORTEST_FETCH = timedelta(minutes=1)
 SHORTEST_ABSENCE = timedelta(seconds=65)
 """A healthy client may stay silent this long; an ephemeral node must not be removed meanwhile."""
 LONGEST_REST = timedelta(hours=24)
@@ -38,7 +39,17 @@ _REQUIRED_PATHS = (
 
 def check_together(values: Values, problem: Say, notice: Say) -> None:
     """Run every check on what could be converted."""
-    for check in (_listeners, _prefixes, _paths, _relay, _timing, _database, _base_domain, _nameservers):
+    for check in (
+        _listeners,
+        _prefixes,
+        _paths,
+        _relay,
+        _relay_maps,
+        _timing,
+        _database,
+        _base_domain,
+        _nameservers,
+    ):
         try:
             check(values, problem)
         except KeyError:
@@ -109,6 +120,14 @@ def _relay(values: Values, problem: Say) -> None:
     for path in ("derp.server.tls_cert_path", "derp.server.tls_key_path"):
         if values[path] is None:
             problem(path, "a path is needed with derp.server.tls_listen_addr")
+
+
+def _relay_maps(values: Values, problem: Say) -> None:
+    for url in values["derp.urls"]:
+        if not url.startswith(("https://", "http://")):
+            problem("derp.urls", f"`{url}` is no http or https address; files belong into `derp.paths`")
+    if values["derp.auto_update_enabled"] and values["derp.update_frequency"] < SHORTEST_FETCH:
+        problem("derp.update_frequency", "must be at least 1m: the maps are somebody else's")
 
 
 def _timing(values: Values, problem: Say) -> None:
