@@ -69,8 +69,8 @@ class Engine:
     # -- from the policy -------------------------------------------------------------------------------------
 
     def _compile(self, policy: Policy | None) -> None:
-        self.maker = SpecMaker(Policy() if policy is None else policy)
-        self.templates = templates = compile_rules(policy)
+        self.maker = SpecMaker(Policy() if policy is None else policy, self.facts.peers)
+        self.templates = templates = compile_rules(policy, self.facts.peers)
         self.self_templates = [t for t in templates if t.scope is Scope.SELF]
         self.via_templates = [t for t in templates if t.scope is Scope.VIA]
         self.rules: list[Rule] = [self._instantiate(t, None) for t in templates if t.scope is Scope.GLOBAL]

@@ -11,7 +11,7 @@ from time import monotonic
 from typing import Protocol
 
 from acl import PolicyIndex
-from coordinator.map_settings import map_config
+from coordinator.map_settings import ConfigMaker
 from coordinator.netmap.config import MapConfig
 from coordinator.netmap.fragments import Fragments
 from coordinator.netmap.world import World
@@ -22,6 +22,7 @@ from coordinator.services.attributes import AttributeService
 from coordinator.services.device_approval import DeviceApproval
 from coordinator.services.identities import IdentityService
 from coordinator.services.incidents import IncidentService
+from coordinator.services.live_config import LiveConfig
 from coordinator.services.login import PendingLogins
 from coordinator.services.map_sessions import MapSessions
 from coordinator.services.minted_machines import MintedMachines
@@ -31,6 +32,7 @@ from coordinator.services.policy import PolicyService
 from coordinator.services.preauth_keys import PreAuthKeyService
 from coordinator.services.rate_limits import RateLimits, RateLimitSettings
 from coordinator.services.registration import RegistrationService, RegistrationSettings
+from coordinator.services.relay_maps import RelayMaps
 from coordinator.services.ssh_checks import SSHChecks
 from coordinator.services.sweeper import Sweeper
 from coordinator.services.tailnet import Tailnet
@@ -106,17 +108,11 @@ async def start_services(
         CoordinatorError, PolicyError: what is wrong, fit to be shown.
     """
     state = await store.load()
-    config = map_config(settings, certificate_sha256=certificate_sha256)
-    world = _world(settings, state, config)
-    tailnet = Tailnet(
-        store,
-        state,
-        world,
-        utc_now,
-        associated_domains=settings.associated_domains,
-        auto_updates=settings.auto_update_enabled,
-        declared_groups=_declared_groups(settings),
-    )
+    make = ConfigMaker(settings, certificate_sha256)
+    maps = RelayMaps(settings.derp_urls, settings.noise_private_key_path.parent)
+    maps.recall()
+    fetched = not settings.derp_urls or (_needs_maps(settings, maps) and await maps.fetch())
+    tailnet = _tailnet(settings, store, state, make(maps.regions()))
     nodes = NodeService(tailnet)
     policy = _policy(settings, tailnet, state, store, nodes)
     logins = PendingLogins(settings.server_url, utc_now, secrets.token_hex)
@@ -127,6 +123,9 @@ async def start_services(
     sweeper = Sweeper(tailnet, inactivity=settings.ephemeral_inactivity, notice=settings.node_expiry_notice)
     access = AccessService(tailnet, policy, state.access.values())
     minted = await _start_access(access, tailnet, stack, (tailnet, policy, sessions, sweeper))
+    live = LiveConfig(tailnet, make, watched=make.files, maps=maps, every=settings.derp_refresh)
+    live.start(fetched=fetched)
+    stack.push_async_callback(live.close)
     return Services(
         store=store,
         tailnet=tailnet,
@@ -168,6 +167,12 @@ async def _start_access(
     return minted
 
 
+def _needs_maps(settings: Settings, maps: RelayMaps) -> bool:
+    """Whether there is no relay yet but those in the network, which a start has to wait for then."""
+    embedded = settings.relay.enabled and settings.relay.in_map
+    return not (embedded or settings.derp_paths or maps.regions())
+
+
 def _policy(
     settings: Settings, tailnet: Tailnet, state: TailnetState, store: Store, nodes: NodeService
 ) -> PolicyService:
@@ -207,16 +212,25 @@ def _declared_groups(settings: Settings) -> tuple[str, ...]:
     )
 
 
-def _world(settings: Settings, state: TailnetState, config: MapConfig) -> World:
-    """What is told to clients, before the first policy is in force."""
+def _tailnet(settings: Settings, store: Store, state: TailnetState, config: MapConfig) -> Tailnet:
+    """The state in memory, before the first policy is in force."""
     facts = tailnet_facts(
         state.users.values(),
         domain=config.domain,
         associated_domains=settings.associated_domains,
         declared_groups=_declared_groups(settings),
     )
-    return World(
+    world = World(
         snapshot=Snapshot(), policy=PolicyIndex(None, facts), log=ChangeLog(), fragments=Fragments(config)
+    )
+    return Tailnet(
+        store,
+        state,
+        world,
+        utc_now,
+        associated_domains=settings.associated_domains,
+        auto_updates=settings.auto_update_enabled,
+        declared_groups=_declared_groups(settings),
     )
 
 

@@ -31,7 +31,7 @@ from coordinator.control.router import Router
 from coordinator.control.ssh_action_handler import SSHActionHandler
 from coordinator.id_token_key import load_or_create_id_token_key
 from coordinator.listeners import BACKLOG, inherited_sockets, listen, restart_in_place
-from coordinator.map_settings import map_config
+from coordinator.map_settings import ANY_RELAY, map_config
 from coordinator.netmap.ssh import ACTION_PATH
 from coordinator.noise.keys import public_key
 from coordinator.noise_key import load_noise_key, load_or_create_noise_key
@@ -137,7 +137,8 @@ def check_configuration(settings: Settings) -> list[str]:
         except (OSError, UnicodeDecodeError) as error:
             problems.append(f"policy.path: {error}")
     try:
-        map_config(settings, certificate_sha256=None)
+        # Nothing is fetched for a check; that there will be some relay is taken for granted.
+        map_config(settings, certificate_sha256=None, fetched=[ANY_RELAY] if settings.derp_urls else ())
     except InvalidError as error:
         problems.append(error.message)
     for name, path in (("tls_cert_path", settings.tls_cert_path), ("tls_key_path", settings.tls_key_path)):

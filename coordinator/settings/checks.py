@@ -21,6 +21,7 @@ Say = Callable[[str, str], None]
 
 SOCKET_PATH_BYTES = 107
 """Linux keeps 108 bytes for the path of a unix socket, the last of them zero."""
+SHORTEST_FETCH = timedelta(minutes=1)
 SHORTEST_ABSENCE = timedelta(seconds=65)
 """A healthy client may stay silent this long; an ephemeral node must not be removed meanwhile."""
 LONGEST_REST = timedelta(hours=24)
@@ -44,6 +45,7 @@ def check_together(values: Values, problem: Say, notice: Say) -> None:
         _tailnet_listener,
         _paths,
         _relay,
+        _relay_maps,
         _timing,
         _database,
         _base_domain,
@@ -139,6 +141,14 @@ def _relay(values: Values, problem: Say) -> None:
     for path in ("derp.server.tls_cert_path", "derp.server.tls_key_path"):
         if values[path] is None:
             problem(path, "a path is needed with derp.server.tls_listen_addr")
+
+
+def _relay_maps(values: Values, problem: Say) -> None:
+    for url in values["derp.urls"]:
+        if not url.startswith(("https://", "http://")):
+            problem("derp.urls", f"`{url}` is no http or https address; files belong into `derp.paths`")
+    if values["derp.auto_update_enabled"] and values["derp.update_frequency"] < SHORTEST_FETCH:
+        problem("derp.update_frequency", "must be at least 1m: the maps are somebody else's")
 
 
 def _timing(values: Values, problem: Say) -> None:

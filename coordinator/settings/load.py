@@ -231,6 +231,8 @@ def _build(values: Mapping[str, Any]) -> Settings:
         random_allocation=values["prefixes.allocation"] == "random",
         relay=_build_relay(_section(values, "derp.server.")),
         derp_paths=values["derp.paths"],
+        derp_urls=values["derp.urls"],
+        derp_refresh=values["derp.update_frequency"] if values["derp.auto_update_enabled"] else None,
         node_expiry=values["node.expiry"],
         node_expiry_notice=values["node.expiry_notice"],
         ephemeral_inactivity=values["node.ephemeral.inactivity_timeout"],

@@ -113,6 +113,9 @@ class Settings:
     random_allocation: bool
     relay: Relay
     derp_paths: tuple[Path, ...]
+    derp_urls: tuple[str, ...]
+    derp_refresh: timedelta | None
+    """How often they are fetched; None: once."""
     node_expiry: timedelta
     node_expiry_notice: timedelta
     ephemeral_inactivity: timedelta

@@ -199,6 +199,12 @@ class Server:
             command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout
         )
 
+    def spawn(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Begin a command and do not wait for it; its output goes nowhere."""
+        command = [str(PROGRAM), "-c", str(self.config_path), *arguments]
+        nowhere = subprocess.DEVNULL
+        return subprocess.Popen(command, stdin=nowhere, stdout=nowhere, stderr=nowhere)
+
     def cli(self, *arguments: str) -> Any:
         """Run a command with `-o json` and return what it printed, parsed.
 
