@@ -20,6 +20,7 @@ from acl.hujson import decode_policy, parse_hujson, standardize
 from acl.index import PolicyIndex
 from acl.packet_filter import CapGrant, DstPort, FilterRule
 from acl.problems import PolicyError, Problem, Span, service_error
+from acl.reach import Reach, ReachRule
 from acl.reading import read_policy
 from acl.ssh import SSHAction, SSHRule
 from acl.validate import check_document
@@ -40,6 +41,8 @@ __all__ = [
     "PolicyError",
     "PolicyIndex",
     "Problem",
+    "Reach",
+    "ReachRule",
     "SSHAction",
     "SSHRule",
     "SelfView",

@@ -81,9 +81,10 @@ def _access(
     advertised: Mapping[int, Sequence[str]],
 ) -> Access:
     found: Access = {}
-    sources = _Sources(nodes)
+    peers = _named_peers(index)
+    sources = _Sources(nodes, peers)
     for node in nodes:
-        _add_ports(found, index, node, sources)
+        _add_ports(found, index, node, sources, peers)
         _add_logins(found, index, node, sources)
         for route in index.auto_approved(node, advertised.get(node.id, ())):
             found[node.name, "the tailnet", f"route {route} approved unasked"] = [_NO_PORTS]
@@ -97,14 +98,30 @@ def _access(
     return {key: _merge(spans) for key, spans in found.items()}
 
 
-def _add_ports(found: Access, index: PolicyIndex, node: NodeFact, sources: _Sources) -> None:
+def _named_peers(index: PolicyIndex) -> list[tuple[AddressRange, str]]:
+    """The addresses of plain WireGuard peers, and how a policy calls them."""
+    return [
+        (address, f"wg:{name}")
+        for name, texts in index.facts.peers.items()
+        for address in map(parse_prefix, texts)
+        if address is not None
+    ]
+
+
+def _add_ports(
+    found: Access,
+    index: PolicyIndex,
+    node: NodeFact,
+    sources: _Sources,
+    peers: Sequence[tuple[AddressRange, str]],
+) -> None:
     own = [parse_prefix(str(address)) for address in (node.ipv4, node.ipv6) if address is not None]
     routes = [parse_prefix(route) for route in node.approved_routes]
     for rule in index.filter_rules(node.id):
         names = sources.names(rule.src)
         kinds = [_NAMES.get(number, str(number)) for number in rule.ip_proto or DEFAULT_PROTOCOLS]
         for target in rule.dst_ports:
-            places = _places(target.ip, node, own, routes)
+            places = _places(target.ip, node, own, routes, peers)
             for name in names:
                 for place in places:
                     for kind in kinds:
@@ -123,17 +140,18 @@ def _places(
     node: NodeFact,
     own: Iterable[AddressRange | None],
     routes: Iterable[AddressRange | None],
+    peers: Iterable[tuple[AddressRange, str]],
 ) -> list[str]:
-    """What a destination means on a node: itself, or what lies behind it."""
+    """What a destination means on a node: itself, or what lies behind it, WireGuard peers by their names."""
     target = None if text == "*" else parse_prefix(text) or parse_range(text)
     places = []
     if any(address is not None and (target is None or target.overlaps(address)) for address in own):
         places.append(node.name)
-    places += [
-        f"{route.text} behind {node.name}"
-        for route in routes
-        if route is not None and (target is None or target.overlaps(route))
-    ]
+    for route in routes:
+        if route is None or (target is not None and not target.overlaps(route)):
+            continue
+        behind = [name for address, name in peers if route.covers(address) and address == target]
+        places += behind or [f"{route.text} behind {node.name}"]
     return places
 
 
@@ -150,13 +168,14 @@ def _add_logins(found: Access, index: PolicyIndex, node: NodeFact, sources: _Sou
 class _Sources:
     """Source strings to names: nodes where they are nodes, the string itself where it is no node of ours."""
 
-    def __init__(self, nodes: Sequence[NodeFact]) -> None:
+    def __init__(self, nodes: Sequence[NodeFact], peers: Sequence[tuple[AddressRange, str]]) -> None:
         self._addresses = [
             (parse_prefix(str(address)), node.name)
             for node in nodes
             for address in (node.ipv4, node.ipv6)
             if address is not None
         ]
+        self._addresses += peers
         self._routes = [(parse_prefix(route), route) for node in nodes for route in node.approved_routes]
         self._known: dict[tuple[str, ...], list[str]] = {}
 

@@ -10,7 +10,7 @@ The order of templates is the order of rules in an unreduced filter: all grants 
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from acl.addresses import INTERNET, AddressRange, parse_prefix
@@ -32,6 +32,8 @@ __all__ = [
     "compile_rules",
 ]
 
+Peers = Mapping[str, Sequence[str]]
+NO_PEERS: Peers = {}
 CapMap = tuple[tuple[str, tuple[str, ...] | None], ...]
 
 SELF = "autogroup:self"
@@ -40,6 +42,10 @@ COMPANIONS = (
     ("tailscale.com/cap/drive", "tailscale.com/cap/drive-sharer"),
     ("tailscale.com/cap/relay", "tailscale.com/cap/relay-target"),
 )
+
+
+# Kinds that stand for addresses as such, not for whatever nodes have them.
+ADDRESSES = (SelectorKind.PREFIX, SelectorKind.HOST, SelectorKind.IPSET, SelectorKind.PEER)
 
 
 class RuleKind(enum.Enum):
@@ -116,9 +122,10 @@ class RuleTemplate:
 
 
 class SpecMaker:
-    """Selectors to set specs, with the names of one policy."""
+    """Selectors to set specs, with the names of one policy and the WireGuard peers there are."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Policy, peers: Peers = NO_PEERS) -> None:
+        self._peers = peers
         self._hosts = policy.host_addresses()
         self._ipsets = {entry.name.text: tuple(word.text for word in entry.items) for entry in policy.ipsets}
         self._default_postures = tuple(sorted(word.text.strip() for word in policy.default_src_posture))
@@ -136,7 +143,7 @@ class SpecMaker:
                 everything = True
             elif text == "autogroup:internet":
                 ranges.update(dict.fromkeys(INTERNET))
-            elif selector.kind in (SelectorKind.PREFIX, SelectorKind.HOST, SelectorKind.IPSET):
+            elif selector.kind in ADDRESSES:
                 ranges.update(dict.fromkeys(self._addresses(selector)))
             elif selector.kind is not SelectorKind.SERVICE:
                 identities.add(text)
@@ -157,8 +164,10 @@ class SpecMaker:
                 if selector.text in self._ipsets
                 else []
             )
-        found = parse_prefix(self._hosts.get(selector.text, ""))
-        return [] if found is None else [found]
+        texts = [self._hosts.get(selector.text, "")]
+        if selector.kind is SelectorKind.PEER and selector.text not in self._hosts:
+            texts = list(self._peers.get(selector.text.removeprefix("wg:"), ()))
+        return [found for found in map(parse_prefix, texts) if found is not None]
 
     def words(self, words: Words, postures: tuple[str, ...] = ()) -> SetSpec:
         return self.spec((parse_selector(word.text) for word in words), postures)
@@ -182,8 +191,8 @@ def _rank(selector: Selector) -> int:
 
 
 class _Compiler:
-    def __init__(self, policy: Policy) -> None:
-        self.maker = SpecMaker(policy)
+    def __init__(self, policy: Policy, peers: Peers) -> None:
+        self.maker = SpecMaker(policy, peers)
         self.out: list[RuleTemplate] = []
 
     def emit(
@@ -291,8 +300,7 @@ class _Compiler:
         routed = [
             selector
             for selector in destinations
-            if selector.kind in (SelectorKind.PREFIX, SelectorKind.HOST, SelectorKind.IPSET)
-            or selector.text == "autogroup:internet"
+            if selector.kind in ADDRESSES or selector.text == "autogroup:internet"
         ]
         for protocols, ports in _by_protocol(grant.ip):
             targets = tuple(self.target(selector, ports) for selector in routed)
@@ -314,13 +322,13 @@ def _by_protocol(entries: Iterable[Word]) -> list[tuple[tuple[int, ...], tuple[P
     return [(protocols, tuple(ports)) for protocols, ports in grouped.items()]
 
 
-def compile_rules(policy: Policy | None) -> tuple[RuleTemplate, ...]:
-    """Every rule of the unreduced filter, in order.
+def compile_rules(policy: Policy | None, peers: Peers = NO_PEERS) -> tuple[RuleTemplate, ...]:
+    """Every rule of the unreduced filter, in order. `peers` are the facts' WireGuard peers.
 
     Without a policy, or with neither `acls` nor `grants` in it, everybody may reach everything; an empty
     list of either denies.
     """
-    compiler = _Compiler(Policy() if policy is None else policy)
+    compiler = _Compiler(Policy() if policy is None else policy, peers)
     if policy is None or (policy.acls is None and policy.grants is None):
         everywhere = parse_selector("*")
         origin = Origin(section="default", number=0, span=None, sources=("*",))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from acl.compile import RuleTemplate
+from acl.compile import RuleTemplate, compile_rules
 from acl.node_attributes import disables_ipv4
 from acl.nodes import bits
 from acl.packet_filter import plan_of
@@ -172,8 +172,13 @@ def _role_differences(old: Engine, new: Engine) -> int:
 
 
 def same_for_present_users(engine: Engine, facts: TailnetFacts, directory: IdentityDirectory) -> bool:
-    """Whether other facts leave every user who has nodes what they were: then no node is concerned."""
+    """Whether other facts leave the rules, and every user who has nodes, what they were.
+
+    Then no node is concerned.
+    """
     if facts.auto_updates != engine.facts.auto_updates:
+        return False
+    if facts.peers != engine.facts.peers and compile_rules(engine.policy, facts.peers) != engine.templates:
         return False
     present = engine.nodes.owned.keys()
     if any(directory.users.get(user) != engine.directory.users.get(user) for user in present):

@@ -64,6 +64,7 @@ class Engine:
         self.odd = 0  # nodes outside the tailnet's own ranges: `*` covers them only through somebody's route
         self._blocks: dict[tuple[object, ...], set[AddressSet]] = {}
         self._identities_of: dict[tuple[int | None, tuple[str, ...]], frozenset[str]] = {}
+        self.opened: list[Rule] = []  # rules of open windows, but for those through routers
         self.windowed: dict[int, frozenset[str]] = {}  # node's id -> identities of the windows open for it
         self._compile(policy)
         load(self, nodes)
@@ -71,8 +72,8 @@ class Engine:
     # -- from the policy -------------------------------------------------------------------------------------
 
     def _compile(self, policy: Policy | None) -> None:
-        self.maker = SpecMaker(Policy() if policy is None else policy)
-        self.templates = templates = compile_rules(policy)
+        self.maker = SpecMaker(Policy() if policy is None else policy, self.facts.peers)
+        self.templates = templates = compile_rules(policy, self.facts.peers)
         self.self_templates = [t for t in templates if t.scope is Scope.SELF]
         self.via_templates = [t for t in templates if t.scope is Scope.VIA]
         self.rules: list[Rule] = [self._instantiate(t, None) for t in templates if t.scope is Scope.GLOBAL]
@@ -98,7 +99,7 @@ class Engine:
 
     def _prepare_windows(self, policy: Policy | None) -> None:
         """Have the destinations of every profile as sets from the start: a window then only adds rules."""
-        self.window_rules = window_rules(policy)
+        self.window_rules = window_rules(policy, self.facts.peers)
         found = self.window_rules.values()
         self.window_places = max((len(rules.network) for rules in found), default=0)
         for rules in found:

@@ -74,6 +74,7 @@ class TailnetFacts:
             None: any, where nobody but the tailnet's own people log in.
         auto_updates: whether devices update themselves by default.
         extra_groups: groups synced from an identity provider, `group:x` to logins.
+        peers: plain WireGuard peers by name, without `wg:`, to their single addresses.
     """
 
     domain: str = ""
@@ -81,6 +82,7 @@ class TailnetFacts:
     users: Sequence[UserFact] = ()
     auto_updates: bool = False
     extra_groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    peers: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def owns(self, domain: str) -> bool:
         """Whether rules may speak of the users of an e-mail domain."""

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv4Network
 
+from acl.addresses import parse_prefix
 from acl.auto_approvers import AutoApproverTable
 from acl.difference import changed_nodes, same_for_present_users
 from acl.document import Policy
@@ -23,6 +24,7 @@ from acl.packet_filter import Filled, FilterRule, fill_plan, plan_of, unreduced
 from acl.policy_tests import run_tests
 from acl.postures import parse_assertion, satisfies
 from acl.problems import Problem
+from acl.reach import Reach, reach_of
 from acl.resolve import IdentityDirectory
 from acl.selectors import parse_selector
 from acl.ssh import SSHRule
@@ -299,6 +301,11 @@ class PolicyIndex:
             for name in postures
             if name.strip() in declared
         )
+
+    def reach(self, peer: str) -> Reach:
+        """What a plain WireGuard peer of the facts may reach, and who may reach it, through its gateway."""
+        found = map(parse_prefix, self._facts.peers.get(peer, ()))
+        return reach_of(self.engine, [(item.version, item.first) for item in found if item is not None])
 
     def ip_pool(self, node: NodeFact) -> tuple[IPv4Network, ...]:
         """The IPv4 pools a new node may draw from; empty for no restriction. The node need not be present."""

@@ -204,6 +204,7 @@ class Overlay:
         targets = tuple((engine.address_set(target.spec), target.ports) for target in template.targets)
         rule = Rule(template, source, targets)
         source.as_source.append(rule)
+        engine.opened.append(rule)
         for target in dict.fromkeys(target for target, _ in targets):
             target.as_target.append(rule)
         for cls in engine.classes.values():
@@ -232,6 +233,8 @@ class Overlay:
             engine.via_templates.remove(template)
         for rule in [each for each in source.as_source if each.template is template]:
             source.as_source.remove(rule)
+            if rule in engine.opened:
+                engine.opened.remove(rule)
             for target in dict.fromkeys(target for target, _ in rule.targets):
                 target.as_target.remove(rule)
             for class_id in bits(rule.target_classes):

@@ -44,7 +44,7 @@ _KINDS: Mapping[Place, frozenset[SelectorKind]] = {
     Place.APPROVER: frozenset({SelectorKind.USER, SelectorKind.GROUP, SelectorKind.TAG,
     SelectorKind.AUTOGROUP,
                                SelectorKind.DOMAIN}),
-    Place.TARGET: frozenset(SelectorKind) - {SelectorKind.SERVICE, SelectorKind.IPSET},
+    Place.TARGET: frozenset(SelectorKind) - {SelectorKind.SERVICE, SelectorKind.IPSET, SelectorKind.PEER},
     Place.SSH_SRC: frozenset({SelectorKind.USER, SelectorKind.GROUP, SelectorKind.TAG, SelectorKind.AUTOGROUP,
                               SelectorKind.DOMAIN}),
     Place.SSH_DST: frozenset({SelectorKind.USER, SelectorKind.TAG, SelectorKind.AUTOGROUP}),

@@ -79,6 +79,9 @@ def named_addresses(engine: Engine, text: str) -> list[Address] | None:
     if selector.kind in (SelectorKind.PREFIX, SelectorKind.HOST):
         single = _single(engine, selector)
         return None if single is None else [single]
+    if selector.kind is SelectorKind.PEER:
+        ranges = engine.maker.spec([selector]).ranges
+        return [(item.version, item.first) for item in ranges if item.single] or None
     if not _known_identity(engine, selector):
         return None
     nodes = _identity_nodes(engine, selector.text)

@@ -25,6 +25,7 @@ class SelectorKind(enum.Enum):
     PREFIX = "prefix"
     USER = "user"
     HOST = "host"
+    PEER = "peer"  # a plain WireGuard peer, `wg:name`
 
 
 # Autogroups that stand for the untagged nodes of users with a role. An owner is an admin, too.
@@ -43,6 +44,7 @@ _PREFIXES = (
     ("tag:", SelectorKind.TAG),
     ("ipset:", SelectorKind.IPSET),
     ("svc:", SelectorKind.SERVICE),
+    ("wg:", SelectorKind.PEER),
     ("user:*@", SelectorKind.DOMAIN),
 )
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from acl.compile import Origin, RuleTemplate, SetSpec, compile_rules
+from acl.compile import NO_PEERS, Origin, Peers, RuleTemplate, SetSpec, compile_rules
 from acl.document import AccessProfile, Policy, SshEntry, Word
 from acl.problems import Span
 from acl.profiles import profile_login, profile_rules
@@ -59,30 +59,30 @@ class WindowRules:
             yield replace(template, ordinal=ordinal, source=source, origin=origin)
 
 
-def window_rules(policy: Policy | None) -> dict[str, WindowRules]:
+def window_rules(policy: Policy | None, peers: Peers = NO_PEERS) -> dict[str, WindowRules]:
     """The rules of every profile of a policy that passed its checks, by name.
 
-    A policy that allows everything leaves nothing to open but logins.
+    A policy that allows everything leaves nothing to open but logins. `peers` are the facts' WireGuard peers.
     """
     if policy is None:
         return {}
     allows_all = policy.acls is None and policy.grants is None
     hosts = policy.host_addresses()
     return {
-        profile.name.text: _window_rules(profile, policy, hosts, allows_all=allows_all)
+        profile.name.text: _window_rules(profile, policy, hosts, peers, allows_all=allows_all)
         for profile in policy.access_profiles
     }
 
 
 def _window_rules(
-    profile: AccessProfile, policy: Policy, hosts: dict[str, str], *, allows_all: bool
+    profile: AccessProfile, policy: Policy, hosts: dict[str, str], peers: Peers, *, allows_all: bool
 ) -> WindowRules:
     acls, grants = profile_rules(profile, (Word("*", profile.span),), hosts)
     own = profile.src_posture or policy.default_src_posture
     return WindowRules(
         profile=profile.name.text,
         span=profile.span,
-        network=() if allows_all else compile_rules(replace(policy, acls=acls, grants=grants)),
+        network=() if allows_all else compile_rules(replace(policy, acls=acls, grants=grants), peers),
         login=profile_login(profile, ()),
         postures=tuple(sorted({word.text.strip() for word in own})),
     )

@@ -46,10 +46,12 @@ def server_snapshot() -> dict[str, Any]:
 
 
 def open_windows(tailnet: Tailnet) -> list[OpenWindow]:
-    """The access windows that are open on the running server now."""
+    """The access windows of people's machines that are open on the running server now."""
     logins = {user.id: user.login for user in tailnet.facts.users}
     found = []
     for each in call("GET", "/api/v1/access/requests?state=active")["requests"]:
+        if each.get("mint"):
+            continue  # which machine came of it is not told
         own = [node.id for node in tailnet.nodes if node.owner and logins.get(node.owner) == each["user"]]
         nodes = own if each["node"] is None else [int(each["node"])]
         closes_at = datetime.fromisoformat(each["closes_at"])

@@ -110,3 +110,25 @@ def test_logins_open_only_where_the_profile_says_so() -> None:
     assert [word.text for word in (*entry.src, *entry.dst, *(entry.users or ()))] == [
         "alice@example.com", "tag:server", "root"
     ]  # fmt: skip
+
+
+def test_tags_of_minted_machines_are_read() -> None:
+    (profile,) = policy(**section(mint={"tags": ["tag:server"]})).access_profiles
+    assert [word.text for word in profile.mint or ()] == ["tag:server"]
+    (profile,) = policy(**section()).access_profiles
+    assert profile.mint is None
+
+
+@pytest.mark.parametrize(
+    ("mint", "words"),
+    [
+        ({"tags": []}, "a minted machine belongs to its tags"),
+        ({}, "a minted machine belongs to its tags"),
+        ({"tags": ["group:ops"]}, "is no tag"),
+        ({"tags": ["tag:none"]}, 'tag not found: "tag:none"'),
+        ({"tag": ["tag:server"]}, "tag"),
+        (["tag:server"], "mint"),
+    ],
+)
+def test_mistakes_in_mint(mint: Any, words: str) -> None:
+    assert any(words in message for message in problems(**section(mint=mint)))
