@@ -18,6 +18,7 @@ import uvloop
 from aiohttp import web
 
 from acl import PolicyError, parse_policy
+from coordinator.access_setup import start_access
 from coordinator.assembly import Services, open_store, start_services, utc_now
 from coordinator.audit_setup import start_audit
 from coordinator.control.device_attributes_handler import DeviceAttributesHandler
@@ -215,6 +216,7 @@ class Server:
             ),
         )
         self._oidc = await start_oidc(stack, self._settings, noise_key, services)
+        ways = await start_access(stack, self._settings, noise_key, services)
         relay = await self._start_relay(stack, tailnet)
         pages = PublicPages(
             machine_key=machine_key_from_bytes(public_key(noise_key)),
@@ -234,6 +236,7 @@ class Server:
             DeviceApprovalRoutes(services.approval, services.nodes),
             PolicyRoutes(services.policy),
             AccessRoutes(services.access, services.incidents, services.users, utc_now),
+            ways.api,
             AttributeRoutes(services.attributes, services.nodes),
             AuthRoutes(services.registration, services.logins, services.checks),
             AuditRoutes(
@@ -243,7 +246,7 @@ class Server:
         await self._serve_api(stack, api_app(nouns, services.healthy, version_document()))
         guard = BearerGuard(services.api_keys, services.limits)
         remote = [guard.guard(route) for noun in nouns for route in noun.routes()]
-        await self._serve_public(stack, [*remote, *pages.routes()], control, relay)
+        await self._serve_public(stack, [*remote, *pages.routes(), *ways.public], control, relay)
         lag = spawn("loop lag", _measure_lag(tailnet))
         stack.callback(lag.cancel)
         return services.policy

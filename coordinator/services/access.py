@@ -133,8 +133,16 @@ class AccessService:
             log.warning("access opened without approval (break-glass)", access_id=request.id)
         return request
 
-    async def approve(self, request_id: int, *, by: User | None, actor: Actor) -> AccessRequest:
+    async def approve(
+        self, request_id: int, *, by: User | None, actor: Actor, via: str = ""
+    ) -> AccessRequest:
         """Say yes; the last yes that is needed opens the window at once.
+
+        Args:
+            request_id: Of the request.
+            by: Who says it; None: the administrator on the server.
+            actor: On whose behalf the server acts.
+            via: How the answer came, for the audit log, where that is not plain from the actor.
 
         Raises:
             ForbiddenError: the one who asked, or nobody who may approve.
@@ -154,9 +162,9 @@ class AccessService:
                 self.rules.require_room(profile, self.requests.values(), now)
             return changed
 
-        return await self._change(request_id, "approve", "access.approve", change, actor, who)
+        return await self._change(request_id, "approve", "access.approve", change, actor, who, via=via)
 
-    async def deny(self, request_id: int, *, by: User | None, actor: Actor) -> AccessRequest:
+    async def deny(self, request_id: int, *, by: User | None, actor: Actor, via: str = "") -> AccessRequest:
         """Say no; it is final."""
         who = by.login if by is not None else ADMINISTRATOR
         request = self.get(request_id)
@@ -169,6 +177,7 @@ class AccessService:
             lambda found, now: replace(found, denied_by=who, denied_at=now),
             actor,
             who,
+            via=via,
         )
 
     async def extend(
@@ -243,13 +252,14 @@ class AccessService:
         actor: Actor,
         who: str,
         note: str = "",
+        via: str = "",
     ) -> AccessRequest:
         def command(directory: Directory) -> AccessRequest:
             now = self._tailnet.clock()
             before = directory.access(request_id)
             before.require(event, now, in_hours=self.rules.in_hours(before, now))
             after = change(before, now)
-            record_step(now, directory, verb, after, actor, who, note)
+            record_step(now, directory, verb, after, actor, who, note, via)
             if before.opens_at is None and after.opens_at is not None:
                 record_step(now, directory, "access.open", after, actor, who)
             directory.put_access(after)

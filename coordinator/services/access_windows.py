@@ -119,8 +119,12 @@ def record_step(
     actor: Actor,
     who: str = "",
     note: str = "",
+    via: str = "",
 ) -> None:
-    """One step of a request in the audit log; `who` is the person an administrator acted for."""
+    """One step of a request in the audit log; `who` is the person an administrator acted for.
+
+    `via` says how an answer came (`link`, `page`, `webhook NAME`).
+    """
     after: dict[str, Any] = {
         "profile": request.profile,
         "user": directory.user(UserID(request.user_id)).login,
@@ -129,6 +133,7 @@ def record_step(
         "closes_at": request.closes_at.isoformat() if request.closes_at else None,
         "ticket": request.ticket,
         "acting_for": who,
+        **({"via": via} if via else {}),
     }
     target = f"access:{request.id}"
     directory.audit(now, actor, verb, target, after, name=request.profile, reason=note or request.reason)
