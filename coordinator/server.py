@@ -218,14 +218,6 @@ class Server:
         self._oidc = await start_oidc(stack, self._settings, noise_key, services)
         ways = await start_access(stack, self._settings, noise_key, services)
         relay = await self._start_relay(stack, tailnet)
-        pages = PublicPages(
-            machine_key=machine_key_from_bytes(public_key(noise_key)),
-            version=version_document(),
-            healthy=services.healthy,
-            verify=lambda text: _may_relay(tailnet, text),
-            logins=services.logins,
-            log_in=self._oidc.begin if self._oidc else None,
-        )
         nouns: list[Routes] = [
             UserRoutes(services.users),
             IdentityRoutes(services.identities),
@@ -246,7 +238,8 @@ class Server:
         await self._serve_api(stack, api_app(nouns, services.healthy, version_document()))
         guard = BearerGuard(services.api_keys, services.limits)
         remote = [guard.guard(route) for noun in nouns for route in noun.routes()]
-        await self._serve_public(stack, [*remote, *pages.routes(), *ways.public], control, relay)
+        pages = [*self._pages(noise_key).routes(), *ways.public]
+        await self._serve_public(stack, [*remote, *pages], control, relay)
         lag = spawn("loop lag", _measure_lag(tailnet))
         stack.callback(lag.cancel)
         return services.policy
@@ -288,6 +281,17 @@ class Server:
         return relay
 
     # listeners
+
+    def _pages(self, noise_key: bytes) -> PublicPages:
+        services = self._services
+        return PublicPages(
+            machine_key=machine_key_from_bytes(public_key(noise_key)),
+            version=version_document(),
+            healthy=services.healthy,
+            verify=lambda text: _may_relay(services.tailnet, text),
+            logins=services.logins,
+            log_in=self._oidc.begin if self._oidc else None,
+        )
 
     async def _serve_public(
         self,
