@@ -142,6 +142,11 @@ class AccessAnswers:
         """Somebody, whom the channel vouches for, answered without a button."""
         return await self._decide(self._access.get(request_id), decision, user, channel)
 
+    async def refuse(self, channel: str, request_id: int, person: str, why: str) -> None:
+        """Record that somebody whom nobody here knows answered through a channel."""
+        request, actor = self._access.get(request_id), Actor(kind="system", name=channel)
+        await self._record_refusal(request, "", actor, channel, why, person)
+
     # inner
 
     def _link(self, request: AccessRequest, decision: Decision, user: User) -> str:
@@ -175,11 +180,13 @@ class AccessAnswers:
             raise
 
     async def _record_refusal(
-        self, request: AccessRequest, decision: Decision, actor: Actor, via: str, why: str
+        self, request: AccessRequest, decision: str, actor: Actor, via: str, why: str, person: str = ""
     ) -> None:
+        after = {"decision": decision, "via": via, "refused": why, "person": person}
+
         def command(directory: Directory) -> None:
-            target, after = f"access:{request.id}", {"decision": decision, "via": via, "refused": why}
-            now = self._tailnet.clock()
-            directory.audit(now, actor, "access.answer.refused", target, after, name=request.profile)
+            now, target = self._tailnet.clock(), f"access:{request.id}"
+            said = {name: text for name, text in after.items() if text}
+            directory.audit(now, actor, "access.answer.refused", target, said, name=request.profile)
 
         await self._tailnet.execute(command)

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from coordinator.settings.oidc import OIDC
 from coordinator.settings.secret import Secret
+from coordinator.settings.webhooks import AccessWebhook
 
 Address = tuple[str, int]
 
@@ -124,6 +125,7 @@ class Settings:
     log_level: str
     log_format: str
     audit: Audit
+    access_webhooks: tuple[AccessWebhook, ...]
     policy_in_database: bool
     policy_path: Path | None
     associated_domains: tuple[str, ...] | None
