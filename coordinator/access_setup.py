@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -22,7 +22,10 @@ from coordinator.tailnet.actors import Actor
 from coordinator.tailnet.answer_tokens import AnswerTokens
 from coordinator.web.access_hooks import HOOK_PATH, AccessHookRoutes
 from coordinator.web.access_links import AccessLinkPages
+from coordinator.web.access_pages import AccessPages, Identify
+from coordinator.web.access_sessions import PURPOSE, AccessSessions
 from coordinator.web.api.access_links import AccessLinkRoutes, links_view
+from coordinator.web.oidc_pages import OIDCPages
 from coordinator.webhooks.config import EVENT_NAMES, KINDS, HookConfig
 from coordinator.webhooks.delivery import WebhookSink
 from coordinator.webhooks.events import AccessEvent
@@ -31,16 +34,22 @@ from coordinator.webhooks.messages import Buttons
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessWays:
-    """What the listeners get: a noun of the API, and pages of the public listener."""
+    """What the listeners get: a noun of the API, pages of the public listener, and pages for a listener that
+    knows who visits."""
 
     api: AccessLinkRoutes
     public: list[web.RouteDef]
+    pages: Callable[[Identify], list[web.RouteDef]]
 
 
 async def start_access(
-    stack: AsyncExitStack, settings: Settings, noise_key: bytes, services: Services
+    stack: AsyncExitStack,
+    settings: Settings,
+    noise_key: bytes,
+    services: Services,
+    oidc: OIDCPages | None,
 ) -> AccessWays:
-    """Start what runs by itself; the stack stops it."""
+    """Start what runs by itself; the stack stops it. With `oidc` people may log in to the pages."""
     people = AccessPeople(services.tailnet, services.access)
     tokens = AnswerTokens(derive_key(noise_key, "access answers"))
     answers = AccessAnswers(services.tailnet, services.access, people, tokens, settings.server_url)
@@ -56,9 +65,38 @@ async def start_access(
         clock=utc_now,
     )
     stack.push_async_callback(incoming.close)
+    form_key = derive_key(noise_key, "access forms")
+
+    def pages(identify: Identify) -> list[web.RouteDef]:
+        made = AccessPages(
+            access=services.access, people=people, identify=identify, form_key=form_key, clock=utc_now
+        )
+        return made.routes()
+
+    public = [*AccessLinkPages(answers, people).routes(), *incoming.routes()]
+    if oidc is not None:
+        sessions = AccessSessions(
+            people,
+            derive_key(noise_key, "access sessions"),
+            utc_now,
+            secure=not settings.plain_http,
+            log_in=oidc.begin,
+        )
+        oidc.on_arrival(PURPOSE, sessions.arrived)
+        with_sessions = AccessPages(
+            access=services.access,
+            people=people,
+            identify=sessions.identify,
+            form_key=form_key,
+            clock=utc_now,
+            welcome=sessions.welcome,
+            sign_out=sessions.sign_out,
+        )
+        public += with_sessions.routes()
     return AccessWays(
         api=AccessLinkRoutes(answers, services.users, services.api_keys.speaks_for_all),
-        public=[*AccessLinkPages(answers, people).routes(), *incoming.routes()],
+        public=public,
+        pages=pages,
     )
 
 

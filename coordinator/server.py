@@ -216,7 +216,7 @@ class Server:
             ),
         )
         self._oidc = await start_oidc(stack, self._settings, noise_key, services)
-        ways = await start_access(stack, self._settings, noise_key, services)
+        ways = await start_access(stack, self._settings, noise_key, services, self._oidc)
         relay = await self._start_relay(stack, tailnet)
         nouns: list[Routes] = [
             UserRoutes(services.users),
