@@ -79,6 +79,7 @@ async def start_access(
             people,
             derive_key(noise_key, "access sessions"),
             utc_now,
+            limits=services.limits,
             secure=not settings.plain_http,
             log_in=oidc.begin,
         )

@@ -43,7 +43,7 @@ class AccessEvents:
             machine=self._people.machine_name(request.node_id),
             by=_who(entry),
             approvals_needed=self._needed(request),
-            approvers=tuple(user.login for user in self._people.approvers(request)),
+            approvers=self._approvers(request) if name == "requested" else (),
         )
 
     async def _request(self, request_id: int) -> AccessRequest | None:
@@ -56,6 +56,9 @@ class AccessEvents:
                 return None
 
         return await self._tailnet.execute(command)
+
+    def _approvers(self, request: AccessRequest) -> tuple[str, ...]:
+        return tuple(user.login for user in self._people.approvers(request))
 
     def _needed(self, request: AccessRequest) -> int:
         try:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from acl import AccessProfile
 from coordinator.services.access import AccessService
 from coordinator.services.tailnet import Tailnet
 from coordinator.tailnet.access import AccessRequest
-from coordinator.tailnet.errors import CoordinatorError
+from coordinator.tailnet.errors import NotFoundError
 from coordinator.tailnet.nodes import Node
 from coordinator.tailnet.users import User, UserID
 
@@ -60,13 +62,7 @@ class AccessPeople:
 
     def may_answer(self, user: User, request: AccessRequest) -> bool:
         """Whether a user is somebody whose answer the request waits for, now."""
-        if self._access.state(request) != "requested" or self.has_approved(user, request):
-            return False
-        try:
-            self._access.rules.require_decider(self._access.rules.profile(request.profile), request, user)
-        except CoordinatorError:
-            return False
-        return True
+        return bool(self._answering([user], request))
 
     @staticmethod
     def has_approved(user: User, request: AccessRequest) -> bool:
@@ -75,8 +71,8 @@ class AccessPeople:
 
     def approvers(self, request: AccessRequest) -> list[User]:
         """Everybody whose answer the request waits for, by login."""
-        users = self._tailnet.snapshot.users.values()
-        return sorted((user for user in users if self.may_answer(user, request)), key=lambda user: user.login)
+        found = self._answering(self._tailnet.snapshot.users.values(), request)
+        return sorted(found, key=lambda user: user.login)
 
     def waiting_for(self, user: User) -> list[AccessRequest]:
         """Requests a user may answer, oldest first."""
@@ -86,6 +82,20 @@ class AccessPeople:
     def requests_of(self, user: User) -> list[AccessRequest]:
         """What a user has asked for, newest first."""
         return [each for each in self._access.newest_first() if each.user_id == user.id]
+
+    def _answering(self, users: Iterable[User], request: AccessRequest) -> list[User]:
+        if self._access.state(request) != "requested":
+            return []
+        rules = self._access.rules
+        try:
+            profile = rules.profile(request.profile)
+        except NotFoundError:
+            return []
+        return [
+            user
+            for user in users
+            if not self.has_approved(user, request) and rules.may_decide(profile, request, user)
+        ]
 
     def _means(self, selectors: list[str], user: User) -> bool:
         return not user.suspended and self._tailnet.world.policy.means_user(selectors, user.id)

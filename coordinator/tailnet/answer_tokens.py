@@ -23,7 +23,7 @@ DECISIONS: tuple[Decision, ...] = get_args(Decision)
 ANYBODY = 0
 """In place of a user: whoever the channel says it was."""
 LINK = "link"
-"""The channel of links; all others are `hook:` and a name."""
+"""The channel of links; those of webhooks are `webhook NAME`."""
 _CONTEXT = b"coordinator access answer 1\n"
 _SHAPE = re.compile(r"(approve|deny)\.([0-9]{1,18})\.([0-9]{1,18})\.([0-9]{1,12})\.([A-Za-z0-9_-]{43})")
 

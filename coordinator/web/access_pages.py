@@ -112,7 +112,7 @@ class AccessPages:
                 return await self._welcome(request)
             visitor = _known(visitor)
         except CoordinatorError as error:
-            return error_page(error, "Not from here")
+            return error_page(error)
         said = _SAID.get(request.query.get("said", ""), "")
         notice = f'<p id="said"><b>{html.escape(said)}</b></p>' if said else ""
         csrf = self._forms.make(_subject(visitor), self._clock())

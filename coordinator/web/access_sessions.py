@@ -12,6 +12,7 @@ from datetime import timedelta
 from aiohttp import web
 
 from coordinator.services.access_people import AccessPeople
+from coordinator.services.rate_limits import RateLimits
 from coordinator.tailnet.clock import Clock
 from coordinator.tailnet.errors import UnavailableError
 from coordinator.tailnet.nodes import Node
@@ -40,16 +41,25 @@ class AccessSessions:
 
     Args:
         key: 32 secret bytes.
+        limits: Logins begun count.
         secure: Whether browsers reach this server by https.
         log_in: The way to an identity provider.
     """
 
     def __init__(
-        self, people: AccessPeople, key: bytes, clock: Clock, *, secure: bool, log_in: LogIn
+        self,
+        people: AccessPeople,
+        key: bytes,
+        clock: Clock,
+        *,
+        limits: RateLimits,
+        secure: bool,
+        log_in: LogIn,
     ) -> None:
         self._people = people
         self._tokens = TimedTokens(key, "session", LIFETIME)
         self._clock = clock
+        self._limits = limits
         self._secure = secure
         self._log_in = log_in
 
@@ -60,7 +70,14 @@ class AccessSessions:
         return None if user is None else SessionVisitor(user=user)
 
     async def welcome(self, request: web.Request) -> web.Response:
-        """Send somebody unknown to the provider."""
+        """Send somebody unknown to the provider.
+
+        Raises:
+            RateLimitedError: too many logins were begun from there; each displaces another in the end.
+        """
+        remote = request.remote or ""
+        self._limits.check("page", remote)
+        self._limits.failed(remote)
         sent = await self._log_in(request, PURPOSE, PURPOSE)
         if sent is None:
             return error_page(UnavailableError("the identity provider does not answer; try again later"))

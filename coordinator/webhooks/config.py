@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 HookKind = Literal["slack", "mattermost", "generic"]
@@ -22,8 +22,8 @@ class HookConfig:
 
     name: str
     kind: HookKind
-    url: str
-    secret: str
+    url: str = field(repr=False)
+    secret: str = field(repr=False)
     users: Mapping[str, str]
     events: frozenset[EventName]
     links: bool

@@ -21,12 +21,12 @@ _LONGEST_TIMESTAMP = 12
 
 def coordinator_signature(secret: str, timestamp: str, body: bytes) -> str:
     """Of generic webhooks, both ways: HMAC-SHA256 over `timestamp.body`."""
-    return "sha256=" + _digest(secret, timestamp.encode() + b"." + body)
+    return "sha256=" + _digest(secret, _bytes(timestamp) + b"." + body)
 
 
 def slack_signature(secret: str, timestamp: str, body: bytes) -> str:
     """Of Slack's requests. Source: Slack's documentation, "Verifying requests from Slack"."""
-    return "v0=" + _digest(secret, b"v0:" + timestamp.encode() + b":" + body)
+    return "v0=" + _digest(secret, b"v0:" + _bytes(timestamp) + b":" + body)
 
 
 class AnswerGate:
@@ -50,7 +50,7 @@ class AnswerGate:
         Raises:
             UnauthenticatedError: forged, too old, from the future, or seen before.
         """
-        if not hmac.compare_digest(given.encode(), expected.encode()):
+        if not hmac.compare_digest(_bytes(given), _bytes(expected)):
             raise UnauthenticatedError("the signature does not fit: the secrets on both sides differ")
         usable = timestamp.isascii() and timestamp.isdecimal() and len(timestamp) <= _LONGEST_TIMESTAMP
         present = int(now.timestamp())
@@ -75,3 +75,8 @@ class AnswerGate:
 
 def _digest(secret: str, message: bytes) -> str:
     return hmac.digest(secret.encode(), message, hashlib.sha256).hex()
+
+
+def _bytes(header: str) -> bytes:
+    """A header as it came: what is not UTF-8 stands in it as half a surrogate pair."""
+    return header.encode("utf-8", "surrogateescape")

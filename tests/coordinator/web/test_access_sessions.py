@@ -10,7 +10,9 @@ from tests.support.logins import login_lab
 POLICY = """{
   "acls": [],
   "tagOwners": {"tag:mgmt": []},
-  "access": {"profiles": {"mgmt": {"src": ["autogroup:member"], "dst": ["tag:mgmt:22"], "approvers": ["boss@"]}}},
+  "access": {"profiles": {"mgmt": {
+    "src": ["autogroup:member"], "dst": ["tag:mgmt:22"], "approvers": ["boss@"],
+  }}},
 }"""
 
 
@@ -46,3 +48,12 @@ async def test_log_in_ask_and_sign_out(tmp_path: Path) -> None:
             old.session.cookie_jar.update_cookies({"coordinator_access": kept[:-1]})
             assert "/interaction/" in (await old.get(url)).url
         await client.close()
+
+
+async def test_logins_begun_are_limited(tmp_path: Path) -> None:
+    limits = {"address_burst": 3, "address_per_minute": 1}
+    more = {"rate_limits": limits}
+    async with login_lab(tmp_path, policy=POLICY, more=more) as lab, form_browser() as browser:
+        url = f"{lab.running.url}/access"
+        statuses = [(await browser.get(url, follow=False)).status for _ in range(4)]
+    assert statuses == [302, 302, 302, 429]

@@ -31,7 +31,8 @@ def test_once_and_fresh() -> None:
     with pytest.raises(UnauthenticatedError, match="does not fit"):
         gate.require(given="b", expected="c", timestamp=STAMP, now=NOW)
     with pytest.raises(UnauthenticatedError, match="does not fit"):
-        gate.require(given="ü", expected="c", timestamp=STAMP, now=NOW)
+        gate.require(given="ü\udcff", expected="c", timestamp=STAMP, now=NOW)
+    assert slack_signature("s", "\udcff", b"") != coordinator_signature("s", "\udcff", b"")
 
 
 @pytest.mark.parametrize("seconds", [-301, 301])
