@@ -161,6 +161,7 @@ class AccessProfile:
         ssh_users: logins that are opened on the destinations.
         approvers: who may approve; never the one who asked.
         unanswered: how long a request waits for an answer.
+        mint: tags of a machine that may be let in for a window, from outside of the tailnet; None: none may.
     """
 
     name: Word
@@ -180,6 +181,7 @@ class AccessProfile:
     max_active: int | None
     break_glass: Words
     unanswered: Word | None
+    mint: Words | None = None
     span: Span
 
 

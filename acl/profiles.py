@@ -136,8 +136,24 @@ def check_profile(profile: AccessProfile, names: Names) -> Iterator[Problem]:
             yield found
         elif parse_selector(word.text).kind is SelectorKind.TAG:
             yield problem("tag-approver", f"{_where(profile)}: a tag is nobody who could decide", word.span)
+    yield from _check_mint(profile, names)
     yield from _check_numbers(profile)
     yield from _check_texts(profile)
+
+
+def _check_mint(profile: AccessProfile, names: Names) -> Iterator[Problem]:
+    if profile.mint is None:
+        return
+    where = f"{_where(profile)}.mint.tags"
+    if not profile.mint:
+        yield problem(
+            "empty-profile", f"{where} is empty: a minted machine belongs to its tags", profile.span
+        )
+    for word in profile.mint:
+        if parse_selector(word.text).kind is not SelectorKind.TAG:
+            yield problem("misplaced-selector", f'{where}: "{word.text}" is no tag', word.span)
+        elif (found := check_selector(word, Place.OWNER, names)) is not None:
+            yield found
 
 
 def _check_numbers(profile: AccessProfile) -> Iterator[Problem]:

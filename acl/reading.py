@@ -48,9 +48,10 @@ SSH_KEYS = (
 ACCESS_KEYS = ("profiles",)
 PROFILE_KEYS = (
     "src", "dst", "proto", "ssh", "via", "defaultDuration", "maxDuration", "approvers", "approvals", "reason",
-    "ticket", "srcPosture", "hours", "maxActive", "breakGlass", "unanswered",
+    "ticket", "srcPosture", "hours", "maxActive", "breakGlass", "unanswered", "mint",
 )  # fmt: skip
 PROFILE_SSH_KEYS = ("users",)
+MINT_KEYS = ("tags",)
 NODE_ATTRIBUTE_KEYS = ("target", "attr", "ipPool", "app")
 AUTO_APPROVER_KEYS = ("routes", "exitNode", "services")
 TEST_KEYS = ("src", "proto", "accept", "deny", "srcPostureAttrs", "user", "allow")
@@ -331,6 +332,8 @@ class _Reader:
         where = f"access.profiles[{json.dumps(member.key)}]"
         found = self.fields(member.value, where, PROFILE_KEYS)
         ssh = found.get("ssh")
+        mint = found.get("mint")
+        minted = {} if mint is None else self.fields(mint, f"{where}.mint", MINT_KEYS)
         login = {} if ssh is None else self.fields(ssh, f"{where}.ssh", PROFILE_SSH_KEYS)
 
         def words(key: str) -> Words:
@@ -357,6 +360,7 @@ class _Reader:
             max_active=self.number(found.get("maxActive"), f"{where}.maxActive"),
             break_glass=words("breakGlass"),
             unanswered=word("unanswered"),
+            mint=None if mint is None else self.words(minted.get("tags"), f"{where}.mint.tags"),
             span=member.key_span,
         )
 

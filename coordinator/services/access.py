@@ -19,7 +19,14 @@ from acl.profiles import (
     max_seconds,
     unanswered_seconds,
 )
-from coordinator.services.access_rules import AccessRules, Asked, duration_of, hours_text, require_texts
+from coordinator.services.access_rules import (
+    AccessRules,
+    Asked,
+    duration_of,
+    hours_text,
+    require_texts,
+    tags_to_mint,
+)
 from coordinator.services.access_windows import AccessWindows, record_step
 from coordinator.services.policy import PolicyService
 from coordinator.services.tailnet import Tailnet
@@ -101,6 +108,7 @@ class AccessService:
         self.rules.require_allowed(profile, asked, now)
         duration = duration_of(profile, asked.duration)
         require_texts(profile, asked)
+        mint = tags_to_mint(profile, asked)
         at_once = asked.break_glass or not approvals_needed(profile)
         if at_once:
             self.rules.require_room(profile, self.requests.values(), now)
@@ -119,6 +127,7 @@ class AccessService:
                 answer_by=now + timedelta(seconds=unanswered_seconds(profile)),
                 host_scoped=host_scoped(profile),
                 break_glass=asked.break_glass,
+                mint=mint,
             )
             record_step(now, directory, "access.request", request, actor)
             if at_once:

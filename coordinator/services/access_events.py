@@ -40,7 +40,7 @@ class AccessEvents:
             request=request,
             state=self._access.state(request),
             user=self._people.login(request.user_id),
-            machine=self._people.machine_name(request.node_id),
+            machine=self._people.machine(request),
             by=_who(entry),
             approvals_needed=self._needed(request),
             approvers=self._approvers(request) if name == "requested" else (),

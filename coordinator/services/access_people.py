@@ -35,14 +35,23 @@ class AccessPeople:
         own = [each.node for each in records if each.node.user_id == user.id and not each.node.tags]
         return sorted(own, key=lambda node: node.given_name)
 
-    def machine_name(self, node_id: int | None) -> str:
-        """A machine's name for people; `all machines` for None."""
-        if node_id is None:
+    def machine(self, request: AccessRequest) -> str:
+        """What a request is for, for people: a machine's name, all of them, or one from outside."""
+        if request.mint:
+            return f"a machine from outside, as {', '.join(request.mint)}"
+        if request.node_id is None:
             return "all machines"
         for record in self._tailnet.snapshot.records.values():
-            if record.node.id == node_id:
+            if record.node.id == request.node_id:
                 return record.node.given_name
-        return f"node {node_id}, which is gone"
+        return f"node {request.node_id}, which is gone"
+
+    def opens(self, request: AccessRequest) -> str:
+        """What a request would open by the policy of now; empty when its profile is gone."""
+        for profile in self._access.rules.profiles():
+            if profile.name.text == request.profile:
+                return ", ".join(word.text for word in profile.dst)
+        return ""
 
     def may_ask(self, user: User, profile: AccessProfile) -> bool:
         """Whether the profile's `src` means them."""

@@ -19,6 +19,7 @@ from coordinator.tailnet.access import AccessRequest
 from coordinator.tailnet.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
 from coordinator.tailnet.facts import node_fact
 from coordinator.tailnet.nodes import Node, NodeID
+from coordinator.tailnet.snapshot import Snapshot
 from coordinator.tailnet.users import User, require_active
 
 MAX_TEXT = 1000
@@ -35,6 +36,8 @@ class Asked:
     reason: str = ""
     ticket: str = ""
     break_glass: bool = False
+    mint: bool = False
+    """For a machine from outside, which gets a key, and not for the user's own."""
 
 
 class AccessRules:
@@ -50,8 +53,10 @@ class AccessRules:
         return list(written.access_profiles) if written is not None else []
 
     def machines(self, request: AccessRequest) -> list[Node]:
-        """The machines a request is for: untagged ones of the user whose keys are valid."""
+        """The machines a request is for: untagged ones of the user, or the minted one; with valid keys."""
         snapshot = self._tailnet.snapshot
+        if request.mint:
+            return minted_nodes(snapshot, request)
         return [
             record.node
             for record in snapshot.records.values()
@@ -78,6 +83,8 @@ class AccessRules:
             return True
         for profile in self.profiles():
             if profile.name.text == request.profile:
+                if not set(request.mint) <= set(mint_tags(profile)):
+                    return False
                 people = profile.break_glass if request.break_glass else profile.src
                 allowed = self._tailnet.world.policy.means_user([w.text for w in people], request.user_id)
                 since = request.opens_at or now
@@ -105,6 +112,9 @@ class AccessRules:
         hours = open_hours(profile)
         if hours is not None and not asked.break_glass and not hours.holds(now):
             raise ForbiddenError(f"`{name}` opens only {hours_text(profile)}")
+        if asked.mint:
+            # Whose posture would be asked for is not there yet; the rule that is opened asks for it.
+            return
         machines = self.asking_machines(asked)
         postures = [word.text for word in profile.src_posture]
         fit = [node for node in machines if index.has_posture(postures, node_fact(node, 0))]
@@ -161,6 +171,38 @@ class AccessRules:
                 f"`{profile.name.text}` is open {active} times already, and its maxActive is "
                 f"{profile.max_active}; try again when one has closed"
             )
+
+
+def mint_tags(profile: AccessProfile) -> tuple[str, ...]:
+    """Tags of the machines a profile lets in; none when it lets in none."""
+    return tuple(word.text for word in profile.mint or ())
+
+
+def minted_nodes(snapshot: Snapshot, request: AccessRequest) -> list[Node]:
+    """The machine that joined with a request's key, if it did and is in order."""
+    key = None if request.key_id is None else snapshot.preauth_keys.get(request.key_id)
+    if key is None or not key.used:
+        return []
+    return [
+        record.node
+        for record in snapshot.records.values()
+        if record.node.auth_key_id == key.id and record.node.tags and not record.secluded
+    ]
+
+
+def tags_to_mint(profile: AccessProfile, asked: Asked) -> tuple[str, ...]:
+    """Tags of the machine that is asked for; none for the user's own machines.
+
+    Raises:
+        InvalidError: the profile lets no machine in, or one of the user's is named as well.
+    """
+    if not asked.mint:
+        return ()
+    if asked.node_id is not None:
+        raise InvalidError("a request is for a machine of yours (--node) or for one from outside (--mint)")
+    if profile.mint is None:
+        raise InvalidError(f"`{profile.name.text}` lets no machine in: it has no `mint` in the policy")
+    return mint_tags(profile)
 
 
 def duration_of(profile: AccessProfile, wanted: timedelta | None) -> timedelta:

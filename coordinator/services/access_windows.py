@@ -132,6 +132,7 @@ def record_step(
         "opens_at": request.opens_at.isoformat() if request.opens_at else None,
         "closes_at": request.closes_at.isoformat() if request.closes_at else None,
         "ticket": request.ticket,
+        **({"mint": list(request.mint)} if request.mint else {}),
         "acting_for": who,
         **({"via": via} if via else {}),
     }

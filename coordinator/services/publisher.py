@@ -11,6 +11,7 @@ from heapq import heappop, heappush
 from typing import TypeVar
 
 from acl import PeerView, Policy, PolicyDraft
+from coordinator.netmap.config import MapConfig
 from coordinator.netmap.derp import with_policy_relays
 from coordinator.netmap.user_profiles import user_profile
 from coordinator.netmap.world import World
@@ -118,6 +119,26 @@ class Publisher:
         world.log.changed(seq, changed)
         world.fragments.touch(seq, changed)
         return affected | self._viewers_of(changed)
+
+    def configure(self, config: MapConfig) -> int:
+        """Take other relays or DNS; returns whom it concerns.
+
+        Raises:
+            InvalidError: the policy's own relays do not go with them; nothing has changed.
+        """
+        if config == self.configured:
+            return 0
+        world, old = self.world, self.world.snapshot
+        policy = world.policy.policy
+        merged = with_policy_relays(config, policy.derp_map if policy is not None else None)
+        self.configured = config
+        if merged == world.config:
+            return 0
+        world.fragments.use(merged)
+        world.config_seq = world.structure_seq = seq = old.seq + 1
+        world.snapshot = replace(old, seq=seq)
+        world.log.changed(seq, 0)
+        return sum(1 << index for index in old.records)
 
     def _relays_changed(self, policy: Policy | None, seq: int) -> int:
         """The policy's `derpMap` joins the configured relays; everybody hears of a difference."""

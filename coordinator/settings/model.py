@@ -108,11 +108,15 @@ class Settings:
     listen_addr: Address
     metrics_listen_addr: Address | None
     noise_private_key_path: Path
+    id_token_key_path: Path
     prefix_v4: IPv4Network | None
     prefix_v6: IPv6Network | None
     random_allocation: bool
     relay: Relay
     derp_paths: tuple[Path, ...]
+    derp_urls: tuple[str, ...]
+    derp_refresh: timedelta | None
+    """How often they are fetched; None: once."""
     node_expiry: timedelta
     node_expiry_notice: timedelta
     ephemeral_inactivity: timedelta
@@ -126,6 +130,7 @@ class Settings:
     log_format: str
     audit: Audit
     access_webhooks: tuple[AccessWebhook, ...]
+    access_tailnet_listen_addr: Address | None
     policy_in_database: bool
     policy_path: Path | None
     associated_domains: tuple[str, ...] | None

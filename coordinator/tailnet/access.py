@@ -15,13 +15,13 @@ from coordinator.tailnet.errors import ConflictError
 from coordinator.tailnet.users import UserID
 
 State = Literal["requested", "approved", "active", "denied", "unanswered", "ended"]
-Event = Literal["approve", "deny", "extend", "revoke", "give back", "review"]
+Event = Literal["approve", "deny", "extend", "revoke", "give back", "review", "key"]
 EndReason = Literal["expired", "revoked", "given back", "policy", "incident closed"]
 
 EVENTS: Mapping[State, frozenset[Event]] = {
     "requested": frozenset({"approve", "deny", "give back"}),
-    "approved": frozenset({"extend", "revoke", "give back"}),
-    "active": frozenset({"extend", "revoke", "give back", "review"}),
+    "approved": frozenset({"extend", "revoke", "give back", "key"}),
+    "active": frozenset({"extend", "revoke", "give back", "review", "key"}),
     "denied": frozenset(),
     "unanswered": frozenset(),
     "ended": frozenset({"review"}),
@@ -43,6 +43,9 @@ class Approval:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessRequest:
     """One request and what became of it. `node_id` None: all machines of the user.
+
+    `mint` are the tags of a machine from outside that it is for, in place of the user's own; `key_id` is the
+    pre-auth key that lets this machine in, once it was fetched.
 
     `opens_at` is set by the last approval that was needed; `ended_at` by an end before, or at, `closes_at`.
     """
@@ -68,6 +71,8 @@ class AccessRequest:
     break_glass: bool = False
     reviewed_by: str = ""
     incident: str = ""
+    mint: tuple[str, ...] = ()
+    key_id: int | None = None
 
     def state(self, now: datetime, *, in_hours: bool = True) -> State:
         """Where it stands at a moment."""

@@ -70,7 +70,8 @@ class AccessLinkPages:
         return [
             ("Who", self._people.login(asked.user_id)),
             ("Wants", asked.profile),
-            ("From", self._people.machine_name(asked.node_id)),
+            ("Which opens", self._people.opens(asked) or "-"),
+            ("From", self._people.machine(asked)),
             ("For", duration_text(asked.duration)),
             ("Reason", asked.reason or "-"),
             ("Ticket", asked.ticket or "-"),

@@ -84,7 +84,7 @@ class AccessOverview:
     def _facts(self, request: AccessRequest) -> tuple[str, ...]:
         texts = (
             request.profile,
-            self._people.machine_name(request.node_id),
+            self._people.machine(request),
             duration_text(request.duration),
             request.reason or "-",
             request.ticket or "-",

@@ -112,3 +112,25 @@ def test_via_says_nothing_about_machines() -> None:
     assert names(idx.peers(1)) == [2, 3, 4]
     assert [port.first for rule in idx.filter_rules(2) for port in rule.dst_ports] == [22, 22]
     assert [port.first for rule in idx.filter_rules(3) for port in rule.dst_ports] == [443]
+
+
+def test_tags_of_minted_machines_are_read() -> None:
+    (profile,) = policy(**section(mint={"tags": ["tag:server"]})).access_profiles
+    assert [word.text for word in profile.mint or ()] == ["tag:server"]
+    (profile,) = policy(**section()).access_profiles
+    assert profile.mint is None
+
+
+@pytest.mark.parametrize(
+    ("mint", "words"),
+    [
+        ({"tags": []}, "a minted machine belongs to its tags"),
+        ({}, "a minted machine belongs to its tags"),
+        ({"tags": ["group:ops"]}, "is no tag"),
+        ({"tags": ["tag:none"]}, 'tag not found: "tag:none"'),
+        ({"tag": ["tag:server"]}, "tag"),
+        (["tag:server"], "mint"),
+    ],
+)
+def test_mistakes_in_mint(mint: Any, words: str) -> None:
+    assert any(words in message for message in problems(**section(mint=mint)))

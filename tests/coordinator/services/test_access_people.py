@@ -17,11 +17,14 @@ async def test_people_and_their_questions() -> None:
     assert people.profiles(GUEST) == []
     assert people.profiles(replace(OPS, suspended_at=NOW)) == []
     assert [node.given_name for node in people.machines(OPS)] == ["node1", "node2"]
-    assert [people.machine_name(each) for each in (None, LAPTOP, 99)] == [
-        "all machines", "node1", "node 99, which is gone"
-    ]  # fmt: skip
     assert (people.login(LEAD.id), people.login(99), people.user(99)) == ("user2", "user-99", None)
     request = await bench.ask()
+    whose = [request, replace(request, node_id=LAPTOP), replace(request, node_id=99)]
+    assert [people.machine(each) for each in (*whose, replace(request, mint=("tag:ci",)))] == [
+        "all machines", "node1", "node 99, which is gone", "a machine from outside, as tag:ci"
+    ]  # fmt: skip
+    assert people.opens(request) == "tag:mgmt:22"
+    assert people.opens(replace(request, profile="gone")) == ""
     assert people.approvers(request) == [LEAD, OTHER_LEAD]
     assert people.waiting_for(LEAD) == [request]
     assert people.waiting_for(OPS) == people.waiting_for(GUEST) == []

@@ -9,11 +9,12 @@ from datetime import timedelta
 import pytest
 
 from coordinator.audit.origin import acting_from
+from coordinator.services import tailnet as services_tailnet
 from coordinator.tailnet.actors import Actor, Origin
 from coordinator.tailnet.directory import Directory
-from coordinator.tailnet.errors import ConflictError, UnavailableError
+from coordinator.tailnet.errors import ConflictError, InDoubtError, UnavailableError
 from coordinator.tailnet.nodes import Node
-from coordinator.tailnet.state import TailnetState
+from coordinator.tailnet.state import ChangeSet, TailnetState
 from tests.support.builders import make_node, make_user, node_key
 from tests.support.tailnets import make_tailnet
 
@@ -160,6 +161,34 @@ async def test_the_writer_survives_what_nobody_foresaw(monkeypatch: pytest.Monke
     assert await tailnet.execute(lambda directory: directory.next_id("users")) == 2, (
         "a lost commit may have happened"
     )
+    await tailnet.close()
+
+
+@pytest.mark.parametrize("mark", ["landed", "lost"])
+async def test_a_commit_in_doubt_is_settled_before_the_next(
+    monkeypatch: pytest.MonkeyPatch, mark: str
+) -> None:
+    tailnet, store, _ = make_tailnet()
+    tailnet.start()
+    commit = store.commit
+
+    async def lossy(changes: ChangeSet) -> int:
+        store.broken = True
+        raise InDoubtError("the connection broke", mark)
+
+    monkeypatch.setattr(store, "commit", lossy)
+    monkeypatch.setattr(services_tailnet, "DOUBT_INTERVAL", 0.01)
+    monkeypatch.setattr(services_tailnet, "DOUBT_SECONDS", 0.05)
+    first = asyncio.create_task(tailnet.execute(lambda directory: directory.put_user(make_user(1))))
+    with pytest.raises(UnavailableError, match="not known yet"):
+        await first  # the database stays away for longer than callers wait
+    second = asyncio.create_task(tailnet.execute(lambda directory: [u.id for u in directory.users()]))
+    await asyncio.sleep(0.05)
+    assert not second.done(), "nobody knows yet on top of what it would be"
+    monkeypatch.setattr(store, "commit", commit)
+    store.broken = False
+    assert await second == ([1] if mark == "landed" else [])
+    assert set(tailnet.snapshot.users) == ({1} if mark == "landed" else set())
     await tailnet.close()
 
 

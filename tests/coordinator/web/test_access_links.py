@@ -32,7 +32,7 @@ async def test_a_preview_opens_nothing_the_button_does(tmp_path: Path) -> None:
             assert preview.status == 200
         assert "&lt;script&gt;" in page.text
         assert "<script>" not in page.text
-        for text in ("alice", "laptop", "1h 30m", "You answer as <b>bob</b>"):
+        for text in ("tag:mgmt:22", "alice", "laptop", "1h 30m", "You answer as <b>bob</b>"):
             assert text in page.text
         assert (await state_of(server, request["id"]))["state"] == "requested"
         done = await browser.submit(page)
