@@ -239,8 +239,9 @@ async def test_messages_survive_failures_and_a_restart(tmp_path: Path) -> None:
         failed = len(got.bodies)
         assert {each["event"] for each in got.documents} == {"requested"}
         got.statuses = [503, 200]
-        async with running_server(tmp_path, POLICY, section):
+        async with running_server(tmp_path, POLICY, section) as server:
             await got.until(lambda: len(got.bodies) >= failed + 3)
+            assert (await server.call("GET", "/api/v1/audit/verify"))["intact"]
         later = got.documents[failed:]
         assert [each["event"] for each in later] == ["requested", "requested", "denied"]
         assert later[0]["id"] == got.documents[0]["id"], "the same event, as its id says"
