@@ -76,7 +76,7 @@ class AccessPeople:
     @staticmethod
     def has_approved(user: User, request: AccessRequest) -> bool:
         """Whether they have said yes already."""
-        return any(approval.by == user.login for approval in request.approvals)
+        return any(approval.person in (user.id, user.login) for approval in request.approvals)
 
     def approvers(self, request: AccessRequest) -> list[User]:
         """Everybody whose answer the request waits for, by login."""
