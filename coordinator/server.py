@@ -20,6 +20,7 @@ import uvloop
 from aiohttp import web
 
 from acl import PolicyError, parse_policy
+from coordinator.access_setup import start_access
 from coordinator.assembly import Services, open_store, start_services, utc_now
 from coordinator.audit_setup import start_audit
 from coordinator.control.device_attributes_handler import DeviceAttributesHandler
@@ -73,6 +74,7 @@ from coordinator.web.oidc_pages import OIDCPages
 from coordinator.web.public import PublicPages
 from coordinator.web.rate_limits import page_limits
 from coordinator.web.tailnet_access import TailnetVisitors, tailnet_app
+from coordinator.web.visitors import proven_visitor
 from derp.admission import Admission, AllowAll
 from derp.certificate import CertificateError, ensure_self_signed
 from derp.keys import KeyFormatError, load_or_create_private_key
@@ -213,15 +215,8 @@ class Server:
         tokens = IDTokens(tailnet, signing_key, self._settings.server_url, secrets.token_hex, monotonic)
         control = _control_server(noise_key, services, tokens)
         self._oidc = await start_oidc(stack, self._settings, noise_key, services)
+        ways = await start_access(stack, self._settings, noise_key, services, self._oidc)
         relay = await self._start_relay(stack, tailnet)
-        pages = PublicPages(
-            machine_key=machine_key_from_bytes(public_key(noise_key)),
-            version=version_document(),
-            healthy=services.healthy,
-            verify=lambda text: _may_relay(tailnet, text),
-            logins=services.logins,
-            log_in=self._oidc.begin if self._oidc else None,
-        )
         nouns: list[Routes] = [
             UserRoutes(services.users),
             IdentityRoutes(services.identities),
@@ -234,6 +229,7 @@ class Server:
             AccessRoutes(
                 services.access, services.incidents, services.users, utc_now, services.scope, services.minted
             ),
+            ways.api,
             AttributeRoutes(services.attributes, services.nodes),
             AuthRoutes(services.registration, services.logins, services.checks),
             AuditRoutes(
@@ -243,10 +239,10 @@ class Server:
         await self._serve_api(stack, api_app(nouns, services.healthy, version_document()))
         guard = BearerGuard(services.api_keys, services.limits, tokens)
         remote = [guard.guard(route) for noun in nouns for route in noun.routes()]
-        await self._serve_public(
-            stack, [*remote, *IDTokenPages(tokens).routes(), *pages.routes()], control, relay
-        )
-        await self._serve_tailnet(stack, tailnet, [route for noun in nouns for route in noun.routes()])
+        pages = [*IDTokenPages(tokens).routes(), *self._pages(noise_key).routes(), *ways.public]
+        await self._serve_public(stack, [*remote, *pages], control, relay)
+        inside = [route for noun in nouns for route in noun.routes()]
+        await self._serve_tailnet(stack, tailnet, [*inside, *ways.pages(proven_visitor)])
         lag = spawn("loop lag", _measure_lag(tailnet))
         stack.callback(lag.cancel)
         return services.policy
@@ -288,6 +284,17 @@ class Server:
         return relay
 
     # listeners
+
+    def _pages(self, noise_key: bytes) -> PublicPages:
+        services = self._services
+        return PublicPages(
+            machine_key=machine_key_from_bytes(public_key(noise_key)),
+            version=version_document(),
+            healthy=services.healthy,
+            verify=lambda text: _may_relay(services.tailnet, text),
+            logins=services.logins,
+            log_in=self._oidc.begin if self._oidc else None,
+        )
 
     async def _serve_public(
         self,

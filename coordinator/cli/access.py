@@ -115,6 +115,23 @@ def deny(request_id: RequestID, as_: As = None) -> None:
     _decide(request_id, "deny", as_)
 
 
+@app.command("links")
+def links(
+    request_id: RequestID,
+    for_: Annotated[str | None, typer.Option("--for", help="Only this approver: id, name or e-mail.")] = None,
+) -> None:
+    """Make one-time links with which approvers answer a request; give each only to its person."""
+    path = f"{_BASE}/requests/{segment(str(request_id))}/links"
+    made = call("POST", path, {"user": for_} if for_ is not None else {})["links"]
+    # Not a table: a link must stay whole however narrow the terminal is.
+    lines = [
+        line
+        for each in made
+        for line in (each["user"], f"  approve: {each['approve']}", f"  deny:    {each['deny']}")
+    ]
+    output.emit(made, "\n".join(lines))
+
+
 @app.command("extend")
 @from_this_machine
 def extend(

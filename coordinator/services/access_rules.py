@@ -155,6 +155,14 @@ class AccessRules:
         if not self._tailnet.world.policy.means_user([word.text for word in profile.approvers], by.id):
             raise ForbiddenError(f"user `{by.login}` is no approver of `{profile.name.text}`")
 
+    def may_decide(self, profile: AccessProfile, request: AccessRequest, by: User) -> bool:
+        """Whether `require_decider` lets the person decide."""
+        try:
+            self.require_decider(profile, request, by)
+        except ForbiddenError:
+            return False
+        return True
+
     def require_room(self, profile: AccessProfile, requests: Iterable[AccessRequest], now: datetime) -> None:
         """Fewer windows are open than the profile allows."""
         if profile.max_active is None:

@@ -131,8 +131,12 @@ def record_step(
     actor: Actor,
     who: str = "",
     note: str = "",
+    via: str = "",
 ) -> None:
-    """One step of a request in the audit log; `who` is the person an administrator acted for."""
+    """One step of a request in the audit log; `who` is the person an administrator acted for.
+
+    `via` says how an answer came (`link`, `page`, `webhook NAME`).
+    """
     # The user may have been deleted since.
     logins = {user.id: user.login for user in directory.users()}
     after: dict[str, Any] = {
@@ -144,6 +148,7 @@ def record_step(
         "ticket": request.ticket,
         **({"mint": list(request.mint)} if request.mint else {}),
         "acting_for": who,
+        **({"via": via} if via else {}),
     }
     target = f"access:{request.id}"
     directory.audit(now, actor, verb, target, after, name=request.profile, reason=note or request.reason)

@@ -118,6 +118,13 @@ class ApiKeyService:
             return None
         return self._tailnet.snapshot.users[key.user_id].role
 
+    def speaks_for_all(self, actor: Actor) -> bool:
+        """Whether who acts may name any person: the server's own socket, or a key without a user."""
+        if actor.kind == "socket":
+            return True
+        key = self._keys.get(actor.name) if actor.kind == "api_key" else None
+        return key is not None and key.user_id is None
+
     def user(self, key: ApiKey) -> User | None:
         """Who a key stands for; None: nobody, so its holder names whom they act for."""
         return None if key.user_id is None else self._tailnet.snapshot.users[key.user_id]

@@ -197,6 +197,13 @@ _KEYS = (
         "How long audit entries stay in the database; 0 for ever. Not a headscale key.",
     ),
     Key(
+        "access.webhooks",
+        "mappings",
+        (),
+        "Where requests for access are told and answered: mappings of kind (slack, mattermost, generic),"
+        " name, url, secret, users, events, links; see docs/jit.md. Not a headscale key.",
+    ),
+    Key(
         "access.tailnet_listen_addr",
         "addr",
         "",

@@ -18,6 +18,7 @@ from coordinator.settings.document import DocumentError, Entry, read_entries
 from coordinator.settings.keys import FORMER, KEYS
 from coordinator.settings.model import DNS, Approval, Audit, Database, RateLimitValues, Relay, Settings
 from coordinator.settings.oidc import build_oidc, check_oidc
+from coordinator.settings.webhooks import build_webhooks, check_webhooks
 
 ENV_PREFIX = "HEADSCALE_"
 ID_TOKEN_KEY = "id_token_private.pem"
@@ -111,6 +112,8 @@ def load_settings(path: Path | None, env: Mapping[str, str]) -> tuple[Settings, 
     check_together(values, problem, notice)
     if all(path in values for path in KEYS if path.startswith("oidc.")):
         check_oidc(values, problem, notice)
+    if "access.webhooks" in values:
+        check_webhooks(values["access.webhooks"], problem, notice)
     if collected.problems:
         raise SettingsError(collected.problems)
     return _build(values), collected.notices
@@ -249,6 +252,7 @@ def _build(values: Mapping[str, Any]) -> Settings:
         log_level=values["log.level"],
         log_format=values["log.format"],
         audit=_build_audit(_section(values, "audit.")),
+        access_webhooks=build_webhooks(values["access.webhooks"]),
         access_tailnet_listen_addr=values["access.tailnet_listen_addr"],
         policy_in_database=values["policy.mode"] in ("database", "db"),
         policy_path=values["policy.path"],

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from coordinator.settings.oidc import OIDC
 from coordinator.settings.secret import Secret
+from coordinator.settings.webhooks import AccessWebhook
 
 Address = tuple[str, int]
 
@@ -128,6 +129,7 @@ class Settings:
     log_level: str
     log_format: str
     audit: Audit
+    access_webhooks: tuple[AccessWebhook, ...]
     access_tailnet_listen_addr: Address | None
     policy_in_database: bool
     policy_path: Path | None

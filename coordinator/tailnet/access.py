@@ -38,6 +38,12 @@ class Approval:
 
     by: str
     at: datetime
+    user_id: UserID | None = None
+
+    @property
+    def person(self) -> UserID | str:
+        """Who it is whatever they are called later; a login may change between two answers."""
+        return self.by if self.user_id is None else self.user_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,10 +104,19 @@ class AccessRequest:
             words = "nobody answered it in time" if state == "unanswered" else f"it is {state}"
             raise ConflictError(f"request {self.id} cannot be changed that way ({event}): {words}")
 
-    def approved_by(self, who: str, now: datetime, *, needed: int) -> AccessRequest:
-        """With one more approval; opened if it was the last one needed."""
-        approvals = (*self.approvals, Approval(by=who, at=now))
-        if len({approval.by for approval in approvals}) < needed:
+    def approved_by(
+        self, who: str, now: datetime, *, needed: int, user_id: UserID | None = None
+    ) -> AccessRequest:
+        """With one more approval; opened if it was the last one needed.
+
+        Raises:
+            ConflictError: this person has approved it already.
+        """
+        approval = Approval(by=who, at=now, user_id=user_id)
+        if any(each.person == approval.person for each in self.approvals):
+            raise ConflictError(f"{who} has approved request {self.id} already; somebody else has to")
+        approvals = (*self.approvals, approval)
+        if len({approval.person for approval in approvals}) < needed:
             return replace(self, approvals=approvals)
         return replace(self, approvals=approvals).opened(now)
 

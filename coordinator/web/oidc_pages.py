@@ -2,7 +2,8 @@
 
 A machine's link leads to the provider; its answer comes to `/oidc/callback`; then the person confirms what
 was asked for, so that a link alone, sent to somebody who is logged in already, lets no machine in. Nothing
-here keeps people logged in: the session cookie is only good for signing out.
+here keeps people logged in: the session cookie is only good for signing out. Who keeps them logged in, as the
+pages of access do, takes them over with `on_arrival`.
 """
 
 from __future__ import annotations
@@ -79,6 +80,7 @@ class OIDCPages:
         self._random_hex = random_hex
         self._states: SingleUse[LoginState] = SingleUse(clock, random_hex)
         self._confirmations: SingleUse[Confirmation] = SingleUse(clock, random_hex)
+        self._arrivals: dict[str, Callable[[User], web.Response]] = {}
         self._sessions: SingleUse[BrowserSession] = SingleUse(clock, random_hex, SESSION_LIFETIME)
 
     def routes(self) -> list[web.RouteDef]:
@@ -90,6 +92,10 @@ class OIDCPages:
             web.post("/oidc/sign-out", self._sign_out),
             web.get(SIGNED_OUT_PATH, self._signed_out),
         ]
+
+    def on_arrival(self, purpose: str, answer: Callable[[User], web.Response]) -> None:
+        """Logins begun with this purpose end with that answer; nothing has to be confirmed."""
+        self._arrivals[purpose] = answer
 
     async def begin(self, request: web.Request, purpose: str, subject: str) -> web.Response | None:
         """Send a browser to the provider it chose; with several, let it choose. None: no provider answers."""
@@ -169,6 +175,8 @@ class OIDCPages:
         require_allowed(provider.config, identity, grant.claims)
         sealed = self._sealer.seal(grant.refresh_token, identity.identifier) if grant.refresh_token else ""
         user = await self._identities.log_in(identity, sealed)
+        if state.purpose in self._arrivals:
+            return self._arrivals[state.purpose](user)
         question = self._approval.question(state.purpose, state.subject, user)
         token = self._confirmations.put(
             Confirmation(

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
+from aiohttp import web
+
 from coordinator.tailnet.nodes import Node
 from coordinator.tailnet.users import User
 
@@ -39,3 +41,8 @@ def visited_by(person: Visitor | None) -> Iterator[None]:
         yield
     finally:
         _VISITOR.reset(token)
+
+
+async def proven_visitor(request: web.Request) -> Visitor | None:
+    """`visitor` for pages, which ask by the request."""
+    return visitor()

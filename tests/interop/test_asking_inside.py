@@ -1,6 +1,7 @@
 """Asking through the tailnet: the server's machine is a node, and whoever connects is who WireGuard says."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -94,3 +95,26 @@ def test_from_outside_of_the_tailnet_there_is_nothing(lab: Lab, hub: Server) -> 
     forged = next(node for node in hub.cli("nodes", "list") if node["givenName"] == "adas")["ipAddresses"][0]
     assert outside.run("ip", "address", "add", f"{forged}/32", "dev", "eth0").returncode == 0
     assert ask(outside, "GET", "whoami", source=forged)[0] == 0
+
+
+def test_the_page_inside_the_tailnet(lab: Lab, hub: Server) -> None:
+    adas = lab.client("reader", version=clients.OLD)
+    adas.up(str(hub.create_key("ada")["key"]))
+
+    def page(path: str = "", *fields: str) -> str:
+        more = [part for field in fields for part in ("--data-urlencode", field)]
+        url = f"http://{HUB}:{PORT}/access{path}"
+        return adas.run("curl", "-s", "-L", "-m", "5", *more, url, timeout=20).stdout
+
+    shown = str(eventually(lambda: found if "You are" in (found := page()) else "", "the page", within=15))
+    assert "You are <b>ada</b>, at reader" in shown
+    csrf, node = (
+        re.search(pattern, shown) for pattern in (r'name="csrf" value="([^"]+)"', r'<option value="(\d+)"')
+    )
+    assert csrf is not None
+    assert node is not None
+    form = ("profile=mgmt", f"node={node[1]}", "reason=disk full")
+    assert "not from a page of yours" in page("/ask", *form)
+    assert "Your request is made." in page("/ask", f"csrf={csrf[1]}", *form)
+    newest = hub.cli("access", "list")[0]
+    assert (newest["user"], newest["node"], newest["reason"]) == ("ada", node[1], "disk full")

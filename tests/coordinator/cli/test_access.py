@@ -44,6 +44,11 @@ async def test_a_request_from_question_to_report(cli: CommandLine) -> None:
     )  # fmt: skip
     refused = await cli.refused("access", "approve", asked["id"], "--as", "alice")
     assert "somebody else has to decide" in refused
+    (links,) = await cli.json("access", "links", asked["id"], "--for", "bob")
+    assert links["user"] == "bob"
+    assert f"  approve: {links['approve']}\n  deny:    {links['deny']}" in await cli.ok(
+        "access", "links", asked["id"]
+    )
     approved = await cli.json("access", "approve", asked["id"], "--as", "bob")
     assert approved["state"] == "active"
     assert [each["by"] for each in approved["approvals"]] == ["bob"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +42,17 @@ class Inside:
             if response.content_type == "text/html":
                 return response.status, {"detail": await response.text()}
             return response.status, await response.json(content_type=None)
+
+    async def send(
+        self, source: str, path: str, form: dict[str, str], *, headers: dict[str, str] | None = None
+    ) -> tuple[int, str]:
+        """A form, and the page that its answer leads to."""
+        connector = aiohttp.TCPConnector(local_addr=(source, 0))
+        async with (
+            aiohttp.ClientSession(f"http://{HOST}:{self.port}", connector=connector) as session,
+            session.post(path, data=form, headers=headers) as response,
+        ):
+            return response.status, await response.text()
 
 
 @pytest.fixture
@@ -89,6 +101,13 @@ async def test_others_are_refused_clearly(inside: Inside, source: str, words: st
         assert (status, words in answer["detail"]) == (403, True), answer
 
 
+async def test_nobody_gets_the_links_of_others(inside: Inside) -> None:
+    await inside.server.call("POST", "/api/v1/user/1/role", json={"role": "admin"})
+    await inside.ask(ADAS, "POST", "/api/v1/access/requests", profile="mgmt")
+    status, answer = await inside.ask(ADAS, "POST", "/api/v1/access/requests/1/links", user="bob")
+    assert (status, "administrators only" in answer["detail"]) == (403, True)
+
+
 async def test_what_is_said_of_the_address_does_not_count(inside: Inside) -> None:
     headers = {"X-Forwarded-For": ADAS, "Forwarded": f"for={ADAS}", "X-Real-IP": ADAS}
     assert (await inside.ask(STRANGER, "GET", "/api/v1/access/whoami", headers=headers))[0] == 403
@@ -125,3 +144,32 @@ async def test_pages_of_other_sites_can_do_nothing(inside: Inside) -> None:
         done = await inside.ask(ADAS, "POST", "/api/v1/access/requests", headers=headers, profile="mgmt")
         assert done[0] == status, (headers, done)
     assert (await inside.ask(ADAS, "GET", "/api/v1/access/whoami", headers={"Host": "evil"}))[0] == 403
+
+
+async def test_the_page_knows_who_comes(inside: Inside) -> None:
+    status, answer = await inside.ask(ADAS, "GET", "/access")
+    assert (status, "You are <b>ada</b>, at machine" in answer["detail"]) == (200, True)
+    form = {"csrf": csrf_of(answer["detail"]), "profile": "mgmt", "node": "1", "reason": "disk"}
+    status, answer = await inside.send(ADAS, "/access/ask", form)
+    assert (status, "Your request is made." in answer) == (200, True)
+    _, answer = await inside.ask(BOBS, "GET", "/access")
+    own = {"csrf": csrf_of(answer["detail"])}
+    assert (await inside.send(BOBS, "/access/requests/1/approve", form))[0] == 403
+    assert (await inside.send(ADAS, "/access/requests/1/approve", form))[0] == 403
+    evil = {"Origin": "https://evil.example"}
+    assert (await inside.send(BOBS, "/access/requests/1/approve", own, headers=evil))[0] == 403
+    status, answer = await inside.send(BOBS, "/access/requests/1/approve", own)
+    assert (status, "Your approval counts." in answer) == (200, True)
+    (entry,) = (await inside.server.call("GET", "/api/v1/audit?action=access.approve"))["entries"]  # type: ignore[misc]
+    assert (entry["source"], entry["actor"]) == (BOBS, {"kind": "node", "name": "2"})
+    assert (entry["after"]["acting_for"], entry["after"]["via"]) == ("bob", "page")
+    assert entry["requestId"]
+    assert (await inside.ask(TAGGED, "GET", "/access"))[0] == 403
+    async with aiohttp.ClientSession() as session, session.get(f"{inside.server.url}/access") as outside:
+        assert outside.status == 404, "without a login there is no page on the public listener"
+
+
+def csrf_of(text: str) -> str:
+    found = re.search(r'name="csrf" value="([^"]+)"', text)
+    assert found is not None, text
+    return found[1]
