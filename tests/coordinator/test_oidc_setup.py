@@ -13,7 +13,8 @@ from coordinator.settings.oidc import OIDCProvider
 from coordinator.tailnet.errors import InvalidError, UnavailableError
 from tests.support.fake_tailscaled import FakeTailscaled
 from tests.support.form_browser import form_browser
-from tests.support.server_in_process import free_port, running_server
+from tests.support.ports import free_port
+from tests.support.server_in_process import running_server
 
 
 def settings(tmp_path: Path, more: str) -> OIDCProvider:

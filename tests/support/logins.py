@@ -12,8 +12,9 @@ from typing import Any
 from tests.support.fake_tailscaled import FakeTailscaled
 from tests.support.form_browser import FormBrowser, Page, form_browser
 from tests.support.oidc_provider import IdentityProvider, missing_for_provider
+from tests.support.ports import free_port
 from tests.support.prerequisites import require
-from tests.support.server_in_process import Running, free_port, running_server
+from tests.support.server_in_process import Running, running_server
 
 ALLOW_ALL = '{"acls": [{"action": "accept", "src": ["*"], "dst": ["*:*"]}]}'
 OFFLINE = {"pkce": {"enabled": True}, "extra_params": {"prompt": "consent"}}

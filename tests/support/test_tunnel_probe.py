@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from tests.support import tunnel_probe
-from tests.support.underlay import free_port
+from tests.support.ports import free_port
 
 HEADER = struct.Struct(">6H")
 

@@ -20,7 +20,7 @@ from coordinator.oidc.config import ProviderConfig
 from coordinator.oidc.provider import GrantRevokedError, Provider
 from coordinator.tailnet.errors import UnauthenticatedError, UnavailableError
 from tests.support.lying_provider import CLIENT_ID, LyingProvider, lying_provider
-from tests.support.server_in_process import free_port
+from tests.support.ports import free_port
 
 BACK = "http://server.example/oidc/callback"
 

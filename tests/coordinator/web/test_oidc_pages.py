@@ -13,7 +13,8 @@ from yarl import URL
 from tests.support.fake_tailscaled import FakeTailscaled
 from tests.support.form_browser import FormBrowser, form_browser
 from tests.support.logins import OFFLINE, LoginLab, ada, login_lab
-from tests.support.server_in_process import free_port, running_server
+from tests.support.ports import free_port
+from tests.support.server_in_process import running_server
 
 
 def cookies(browser: FormBrowser, url: str) -> dict[str, str]:

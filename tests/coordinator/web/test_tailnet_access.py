@@ -12,7 +12,8 @@ import aiohttp
 import pytest
 
 from tests.support.fake_tailscaled import FakeTailscaled
-from tests.support.server_in_process import Running, free_port, running_server
+from tests.support.ports import free_port
+from tests.support.server_in_process import Running, running_server
 
 POLICY = """{
   "tagOwners": {"tag:mgmt": []},

@@ -18,7 +18,7 @@ from coordinator.webhooks.events import AccessEvent
 from coordinator.webhooks.messages import Buttons
 from tests.support.audit_entries import make_chain
 from tests.support.builders import NOW, FakeClock
-from tests.support.server_in_process import free_port
+from tests.support.ports import free_port
 from tests.support.webhooks import SECRET, make_event, make_hook, receiver
 
 CHAIN, _ = make_chain(4)
