@@ -106,3 +106,19 @@ def test_an_open_window_counts_both_for_nodes_and_for_peers() -> None:
     )
     index.set_windows([])
     assert index.reach("laptop") == acl.Reach()
+
+
+def test_a_window_on_a_peer_follows_the_peer() -> None:
+    profiles = {"db": {"src": ["bob@"], "dst": ["wg:laptop:5432"]}}
+    gateway = node(9, "tag:router", approved_routes=("10.99.0.0/24",))
+    index = acl.PolicyIndex(
+        policy(acls=[], access={"profiles": profiles}), replace(FACTS, peers=PEERS), [node(1, 2), gateway]
+    )
+    assert names(index.set_windows([acl.OpenWindow(id=1, profile="db", nodes=(1,))])) == [1, 9]
+    (inbound,) = index.reach("laptop").inbound
+    assert inbound == acl.ReachRule(("100.64.0.1/32", "fd7a:115c:a1e0::1/128"), (), ((5432, 5432),))
+    index.replace_facts(replace(index.facts, peers={"laptop": ("10.99.0.8",)}))
+    (rule,) = index.filter_rules(9)
+    assert [port.ip for port in rule.dst_ports] == ["10.99.0.8"]
+    index.set_windows([])
+    assert index.reach("laptop") == acl.Reach()
