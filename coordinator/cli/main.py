@@ -11,6 +11,7 @@ import typer
 from coordinator.cli import access, apikeys, audit, nodes, output, policy, preauthkeys, routes, users
 from coordinator.cli.arguments import prepare
 from coordinator.cli.client import call
+from coordinator.cli.gateway import gateway
 from coordinator.cli.output import CommandError
 from coordinator.cli.serve import configtest, serve
 from coordinator.version import version_document
@@ -36,6 +37,7 @@ app.add_typer(auth, name="auth")
 app.add_typer(generate, name="generate")
 app.command("serve")(serve)
 app.command("configtest")(configtest)
+app.command("gateway")(gateway)
 
 
 @app.command("version")
