@@ -19,6 +19,7 @@ from coordinator.services.attributes import AttributeService
 from coordinator.services.device_approval import DeviceApproval
 from coordinator.services.identities import IdentityService
 from coordinator.services.incidents import IncidentService
+from coordinator.services.inventory import InventoryService, NodeInventory
 from coordinator.services.login import PendingLogins
 from coordinator.services.map_sessions import MapSessions
 from coordinator.services.nodes import NodeService
@@ -65,6 +66,7 @@ class Services:
     approval: DeviceApproval
     limits: RateLimits
     identities: IdentityService
+    inventory: InventoryService
 
     async def healthy(self) -> bool:
         """Whether the database answers."""
@@ -133,6 +135,7 @@ async def start_services(
         approval=DeviceApproval(tailnet),
         limits=limits,
         identities=IdentityService(tailnet),
+        inventory=InventoryService(tailnet, [NodeInventory(tailnet, access)], settings.rotation_age),
     )
 
 

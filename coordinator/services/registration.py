@@ -334,6 +334,7 @@ class RegistrationService:
             node = replace(
                 join.former,
                 node_key=parsed.node_key,
+                key_since=now,
                 network_lock_key=parsed.network_lock_key,
                 user_id=join.user_id,
                 tags=join.tags,
@@ -363,6 +364,7 @@ class RegistrationService:
                 approval=approval,
                 expiry=expiry,
                 created_at=now,
+                key_since=now,
                 hostinfo=hostinfo,
                 cap_version=parsed.request.version,
                 last_seen=now,

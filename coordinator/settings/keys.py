@@ -112,6 +112,12 @@ _KEYS = (
         (),
         "Nodes that have only such tags need no approval. Not a headscale key.",
     ),
+    Key(
+        "inventory.rotation_age",
+        "duration",
+        "180d",
+        "From which age on `inventory report` wants a key replaced; 0: from none. Not a headscale key.",
+    ),
     Key("rate_limits.enabled", "bool", True, "Limit failed attempts. Not a headscale key."),
     Key(
         "rate_limits.address_burst",

@@ -231,6 +231,7 @@ def _build(values: Mapping[str, Any]) -> Settings:
         node_expiry_notice=values["node.expiry_notice"],
         ephemeral_inactivity=values["node.ephemeral.inactivity_timeout"],
         address_rest=values["node.ephemeral.address_rest"],
+        rotation_age=values["inventory.rotation_age"],
         approval=Approval(
             required=values["node.approval_required"],
             exempt_users=tuple(values["node.approval_exempt_users"]),

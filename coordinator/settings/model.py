@@ -116,6 +116,8 @@ class Settings:
     node_expiry_notice: timedelta
     ephemeral_inactivity: timedelta
     address_rest: timedelta
+    rotation_age: timedelta
+    """Zero: keys do not get too old."""
     approval: Approval
     rate_limits: RateLimitValues
     database: Database

@@ -130,6 +130,7 @@ def node_row(node: Node) -> dict[str, Any]:
         "approval": node.approval,
         "expiry": node.expiry,
         "created_at": node.created_at,
+        "key_since": node.key_since,
         "approved_routes": _list(node.approved_routes),
         "attributes": json.dumps(dict(node.attributes), separators=(",", ":")),
         **volatile_row(node),

@@ -58,6 +58,8 @@ class Node:
     approval: str = APPROVED
     expiry: datetime | None = None
     created_at: datetime
+    key_since: datetime | None = None
+    """When the client made this node key known; None: not recorded, at `created_at` or later."""
     approved_routes: tuple[str, ...] = ()
     attributes: Mapping[str, AttributeValue] = field(default_factory=dict, hash=False)
     """Posture attributes that were set, by full name such as `custom:tier`."""

@@ -396,3 +396,16 @@ async def test_coming_back_restarts_the_absence_of_an_ephemeral_node(bench: Benc
     bench.clock.forward(minutes=29)
     await bench.register(1, 2, key, old_node_key=node_key(1))
     assert bench.tailnet.snapshot.nodes()[0].last_seen == bench.clock.now
+
+
+async def test_the_age_of_a_key_begins_anew_with_the_key_and_not_with_the_client(bench: Bench) -> None:
+    key = await bench.key(reusable=True)
+    await bench.register(key=key)
+    began = bench.clock.now
+    bench.clock.forward(minutes=10)
+    await bench.register(key=key)
+    (node,) = bench.tailnet.snapshot.nodes()
+    assert (node.created_at, node.key_since) == (began, began)
+    await bench.register(node=2, key=key, old_node_key=node_key(1))
+    (node,) = bench.tailnet.snapshot.nodes()
+    assert (node.node_key, node.created_at, node.key_since) == (node_key(2), began, bench.clock.now)
