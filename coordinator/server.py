@@ -62,6 +62,7 @@ from coordinator.web.api.preauth_keys import PreAuthKeyRoutes
 from coordinator.web.api.users import UserRoutes
 from coordinator.web.auth_pages import AuthPages
 from coordinator.web.deadline import KEEPALIVE_SECONDS, FirstRequestDeadline
+from coordinator.web.forwarded import TrustedProxies
 from coordinator.web.metrics_page import metrics_app
 from coordinator.web.middleware import add_headers, errors
 from coordinator.web.oidc_pages import OIDCPages
@@ -297,7 +298,12 @@ class Server:
     ) -> None:
         settings = self._settings
         app = web.Application(
-            middlewares=[errors, page_limits(self._services.limits)], client_max_size=MAX_BODY
+            middlewares=[
+                TrustedProxies(settings.trusted_proxies).middleware(),
+                errors,
+                page_limits(self._services.limits),
+            ],
+            client_max_size=MAX_BODY,
         )
         app.on_response_prepare.append(add_headers)
         app.router.add_routes(routes)

@@ -221,6 +221,7 @@ def _build(values: Mapping[str, Any]) -> Settings:
         server_url=values["server_url"],
         listen_addr=values["listen_addr"],
         metrics_listen_addr=values["metrics_listen_addr"],
+        trusted_proxies=values["trusted_proxies"],
         noise_private_key_path=values["noise.private_key_path"],
         prefix_v4=values["prefixes.v4"],
         prefix_v6=values["prefixes.v6"],

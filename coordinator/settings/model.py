@@ -106,6 +106,7 @@ class Settings:
     server_url: str
     listen_addr: Address
     metrics_listen_addr: Address | None
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
     noise_private_key_path: Path
     prefix_v4: IPv4Network | None
     prefix_v6: IPv6Network | None
