@@ -14,11 +14,16 @@ import pytest
 from tests.interop.conftest import NewClient
 from tests.support.clients import NEW, VERSIONS
 from tests.support.lab import Lab
-from tests.support.server_process import ALLOW_ALL, Server
+from tests.support.server_process import Server
 from tests.support.stock_client import StockClient
 from tests.support.waiting import eventually, holds
 
 INTERVAL_S = 0.05
+GAP_S = 6.5
+"""Mostly it is 0.1 s. When a peer's first handshake comes before the client uses its new key, WireGuard asks
+again after 5 s; a client that is cut off for the length of the login would be silent for longer.
+"""
+LOGIN_S = 8
 _REPLY = re.compile(r"^\[([0-9.]+)\] .*icmp_seq=\d+ ttl=", re.M)
 
 
@@ -85,60 +90,53 @@ def test_with_an_auth_key_the_tunnel_stays_up(
         client.wait_state("Running")
     assert identity(server, client) == before
     print(f"{version} seen from {peer}: {replies.gap:.2f} s without an answer")
-    assert replies.gap < 1.0
+    assert replies.gap < GAP_S
 
 
-def let_in_again(server: Server, client: StockClient, key: str, watcher: StockClient) -> Replies:
-    """A login in the browser that takes two seconds, with pings all the while."""
-    with pinging(watcher, client.ipv4) as replies:
-        up = client.spawn(
-            str(client.binaries.tailscale), f"--socket={client.folder / 's'}", "up", "--force-reauth",
-            f"--login-server={client.login_server}", f"--hostname={client.name}", "--accept-dns=false",
-            "--timeout=60s",
-        )  # fmt: skip
-        try:
-            url = str(eventually(lambda: client.status().get("AuthURL"), f"{client.name} to show a link"))
-            holds(lambda: server.node(client.name)["nodeKey"] == key, "the old key", seconds=2)
-            server.cli("auth", "register", "--user", "ada", "--auth-id", url.rsplit("/", 1)[1])
-            output, _ = up.communicate(timeout=20)
-        finally:
-            up.kill()
-            up.communicate()
-        assert up.returncode == 0, output
-        client.wait_state("Running")
-    return replies
+def let_in(server: Server, client: StockClient) -> None:
+    url = str(eventually(lambda: client.status().get("AuthURL"), f"{client.name} to show a link"))
+    key = server.node(client.name)["nodeKey"]
+    holds(lambda: server.node(client.name)["nodeKey"] == key, "the old key", seconds=LOGIN_S)
+    server.cli("auth", "register", "--user", "ada", "--auth-id", url.rsplit("/", 1)[1])
+    eventually(lambda: server.node(client.name)["nodeKey"] != key, "the new key")
 
 
-def test_a_login_in_the_browser_does_not_interrupt_the_new_client(
+def test_a_login_from_the_clients_menu_does_not_interrupt_the_new_client(
     server: Server, ada_key: str, watchers: dict[str, StockClient], new_client: NewClient
 ) -> None:
-    client, watcher = new_client("browser"), watchers[NEW]
+    client, watcher = new_client("menu"), watchers[NEW]
+    client.up(ada_key)
+    # A daemon keeps its auth key until it ends, and would log in with it.
+    client.stop()
+    client.start()
+    watcher.wait_online(client.name)
+    watcher.ping(client.ipv4)
+    before = identity(server, client)
+    with pinging(watcher, client.ipv4) as replies:
+        client.login_interactive()
+        let_in(server, client)
+        client.wait_state("Running")
+    assert identity(server, client) == before
+    assert replies.gap < GAP_S
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_forced_on_the_command_line_and_confirmed_by_a_person_it_is_the_same_node(
+    server: Server, ada_key: str, watchers: dict[str, StockClient], new_client: NewClient, version: str
+) -> None:
+    """Both clients forget their map at once with this command, so their tunnel waits for the person."""
+    client, watcher = new_client("forced", version=version), watchers[NEW]
     client.up(ada_key)
     watcher.wait_online(client.name)
-    watcher.ping(client.ipv4)
-    before, key = identity(server, client), client.node_key()
-    replies = let_in_again(server, client, key, watcher)
+    before = identity(server, client)
+    up = client.spawn_up("--force-reauth")
+    try:
+        let_in(server, client)
+        output, _ = up.communicate(timeout=20)
+    finally:
+        up.kill()
+        up.communicate()
+    assert up.returncode == 0, output
+    client.wait_state("Running")
     assert identity(server, client) == before
-    assert client.node_key() != key
-    assert replies.gap < 1.0
-
-
-@pytest.mark.parametrize(("attribute", "longest"), [("seamless-key-renewal", 1.0), ("", 20.0)])
-def test_the_old_client_keeps_its_tunnel_when_the_policy_tells_it_to(
-    lab: Lab, attribute: str, longest: float
-) -> None:
-    policy = ALLOW_ALL | ({"nodeAttrs": [{"target": ["*"], "attr": [attribute]}]} if attribute else {})
-    server = lab.server(policy=policy)
-    server.create_user("ada")
-    key = str(server.create_key("ada", reusable=True)["key"])
-    suffix = "s" if attribute else "p"
-    client = lab.client(f"old{suffix}", version=VERSIONS[-1], server=server)
-    watcher = lab.client(f"peer{suffix}", server=server)
-    lab.join(key, client, watcher)
-    watcher.wait_online(client.name)
-    watcher.ping(client.ipv4)
-    before, node_key = identity(server, client), client.node_key()
-    replies = let_in_again(server, client, node_key, watcher)
-    assert identity(server, client) == before
-    print(f"{attribute or 'without the attribute'}: {replies.gap:.2f} s without an answer")
-    assert replies.gap < longest
+    eventually(lambda: watcher.answers_icmp(client.ipv4), "an answer through the tunnel", within=15)
