@@ -20,6 +20,7 @@ from coordinator.services.device_approval import DeviceApproval
 from coordinator.services.identities import IdentityService
 from coordinator.services.incidents import IncidentService
 from coordinator.services.inventory import InventoryService, NodeInventory
+from coordinator.services.key_rotation import KeyRotation
 from coordinator.services.login import PendingLogins
 from coordinator.services.map_sessions import MapSessions
 from coordinator.services.nodes import NodeService
@@ -67,6 +68,7 @@ class Services:
     limits: RateLimits
     identities: IdentityService
     inventory: InventoryService
+    rotation: KeyRotation
 
     async def healthy(self) -> bool:
         """Whether the database answers."""
@@ -135,6 +137,7 @@ async def start_services(
         approval=DeviceApproval(tailnet),
         limits=limits,
         identities=IdentityService(tailnet),
+        rotation=KeyRotation(tailnet),
         inventory=InventoryService(tailnet, [NodeInventory(tailnet, access)], settings.rotation_age),
     )
 

@@ -55,6 +55,7 @@ from coordinator.web.api.body import MAX_BODY
 from coordinator.web.api.device_approval import DeviceApprovalRoutes
 from coordinator.web.api.identities import IdentityRoutes
 from coordinator.web.api.inventory import InventoryRoutes
+from coordinator.web.api.key_rotation import KeyRotationRoutes
 from coordinator.web.api.nodes import NodeRoutes
 from coordinator.web.api.ownership import OwnershipRoutes
 from coordinator.web.api.policy import PolicyRoutes
@@ -238,6 +239,7 @@ class Server:
             AccessRoutes(services.access, services.incidents, services.users, utc_now),
             AttributeRoutes(services.attributes, services.nodes),
             InventoryRoutes(services.inventory),
+            KeyRotationRoutes(services.rotation, services.nodes, services.users),
             AuthRoutes(services.registration, services.logins, services.checks),
             AuditRoutes(
                 await start_audit(stack, self._settings.audit, services.store, tailnet, services.policy)

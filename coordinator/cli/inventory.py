@@ -84,10 +84,15 @@ def _table(keys: list[dict[str, Any]], *, findings: bool = False) -> str:
             output.moment(key["since"]),
             output.deadline(key["until"]),
             "online" if key["online"] else output.moment(key["lastSeen"]),
-            f"{'' if key['keySinceExact'] else '<= '}{key['keyAgeDays']:.0f} d",
+            _age(key),
             key["state"] if key["state"] == "valid" else output.Alert(key["state"]),
             *([",".join(key["findings"])] if findings else []),
         ]
         for key in keys
     ]
     return output.table([*headers, *(["Findings"] if findings else [])], rows)
+
+
+def _age(key: dict[str, Any]) -> str:
+    at_most = "" if key["keySinceExact"] else "<= "
+    return f"{at_most}{key['keyAgeDays']:.0f} d" + (", new one asked for" if key["rotationAsked"] else "")

@@ -144,6 +144,7 @@ class NodeInventory:
             since=node.created_at,
             key_since=node.key_since or node.created_at,
             key_since_exact=node.key_since is not None,
+            rotation_asked=node.rotation_asked,
             until=node.expiry,
             last_seen=node.last_seen,
         )

@@ -144,6 +144,7 @@ nodes = Table(
     Column("expiry", Moment),
     Column("created_at", Moment, nullable=False),
     Column("key_since", Moment),
+    Column("rotation", Text),
     Column("approved_routes", Text, nullable=False),
     Column("attributes", Text, nullable=False, server_default="{}"),
     Column("hostinfo", Text, nullable=False),

@@ -34,7 +34,8 @@ class InventoryRow:
     `id` tells keys of one kind apart (a node's id, a peer's name); `name` is what people call the machine.
     `owner` is a login, or tags. `reason` says why it was let in, `access` which just-in-time access is open
     for it now. `since` is when the machine came, `key_since` when it got this key; `key_since_exact` False:
-    at that time or later. `until` None: without end. All times are aware, in UTC.
+    at that time or later; `rotation_asked` since when a new one is awaited. `until` None: without end. All
+    times are aware, in UTC.
     """
 
     kind: KeyKind
@@ -51,6 +52,7 @@ class InventoryRow:
     since: datetime
     key_since: datetime
     key_since_exact: bool = True
+    rotation_asked: datetime | None = None
     until: datetime | None
     last_seen: datetime | None
 

@@ -14,7 +14,7 @@ from typing import Any
 
 COLUMNS = (
     "kind", "id", "name", "key", "ownerKind", "owner", "reason", "access", "addresses", "state", "online",
-    "since", "keySince", "keySinceExact", "keyAgeDays", "until", "lastSeen", "findings",
+    "since", "keySince", "keySinceExact", "keyAgeDays", "rotationAsked", "until", "lastSeen", "findings",
 )  # fmt: skip
 """The fields of a row in JSON, in the order of the columns."""
 _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")

@@ -73,6 +73,7 @@ def found_view(found: Found) -> dict[str, Any]:
         "keySince": go_time(row.key_since),
         "keySinceExact": row.key_since_exact,
         "keyAgeDays": _days(found.age),
+        "rotationAsked": None if row.rotation_asked is None else go_time(row.rotation_asked),
         "until": None if row.until is None else go_time(row.until),
         "lastSeen": None if row.last_seen is None else go_time(row.last_seen),
         "findings": list(found.findings),
