@@ -14,6 +14,7 @@ from coordinator.netmap.config import MapConfig
 from coordinator.netmap.fragments import Fragments
 from coordinator.netmap.world import World
 from coordinator.services.access import AccessService
+from coordinator.services.admin_refusals import AdminRefusals
 from coordinator.services.api_keys import ApiKeyService
 from coordinator.services.attributes import AttributeService
 from coordinator.services.device_approval import DeviceApproval
@@ -29,6 +30,7 @@ from coordinator.services.policy import PolicyService
 from coordinator.services.preauth_keys import PreAuthKeyService
 from coordinator.services.rate_limits import RateLimits, RateLimitSettings
 from coordinator.services.registration import RegistrationService, RegistrationSettings
+from coordinator.services.rest_at_start import resting_at
 from coordinator.services.ssh_checks import SSHChecks
 from coordinator.services.sweeper import Sweeper
 from coordinator.services.tailnet import Tailnet
@@ -69,6 +71,7 @@ class Services:
     identities: IdentityService
     inventory: InventoryService
     rotation: KeyRotation
+    refusals: AdminRefusals
 
     async def healthy(self) -> bool:
         """Whether the database answers."""
@@ -109,8 +112,9 @@ async def start_services(
     policy = _policy(settings, tailnet, state, store, nodes)
     logins = PendingLogins(settings.server_url, utc_now, secrets.token_hex)
     joining = _registration_settings(settings)
+    resting = await resting_at(store.audit, utc_now(), joining.address_rest)
     limits = RateLimits(RateLimitSettings(**asdict(settings.rate_limits)), monotonic)
-    registration = RegistrationService(tailnet, logins, joining, secrets.randbelow, limits)
+    registration = RegistrationService(tailnet, logins, joining, secrets.randbelow, limits, resting)
     sessions = MapSessions(tailnet, window=settings.coalescing_window.total_seconds())
     sweeper = Sweeper(tailnet, inactivity=settings.ephemeral_inactivity, notice=settings.node_expiry_notice)
     access = AccessService(tailnet, policy, state.access.values())
@@ -138,6 +142,7 @@ async def start_services(
         limits=limits,
         identities=IdentityService(tailnet),
         rotation=KeyRotation(tailnet),
+        refusals=AdminRefusals(tailnet),
         inventory=InventoryService(tailnet, [NodeInventory(tailnet, access)], settings.rotation_age),
     )
 

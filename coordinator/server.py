@@ -60,6 +60,7 @@ from coordinator.web.api.nodes import NodeRoutes
 from coordinator.web.api.ownership import OwnershipRoutes
 from coordinator.web.api.policy import PolicyRoutes
 from coordinator.web.api.preauth_keys import PreAuthKeyRoutes
+from coordinator.web.api.superiors import Superiors
 from coordinator.web.api.users import UserRoutes
 from coordinator.web.auth_pages import AuthPages
 from coordinator.web.deadline import KEEPALIVE_SECONDS, FirstRequestDeadline
@@ -245,8 +246,8 @@ class Server:
                 await start_audit(stack, self._settings.audit, services.store, tailnet, services.policy)
             ),
         ]
-        await self._serve_api(stack, api_app(nouns, services.healthy, version_document()))
-        guard = BearerGuard(services.api_keys, services.limits)
+        await self._serve_api(stack, api_app(nouns, services.healthy, version_document(), services.refusals))
+        guard = BearerGuard(services.api_keys, services.limits, services.refusals, Superiors(services.users))
         remote = [guard.guard(route) for noun in nouns for route in noun.routes()]
         await self._serve_public(stack, [*remote, *pages.routes()], control, relay)
         lag = spawn("loop lag", _measure_lag(tailnet))

@@ -6,6 +6,7 @@ answered from the snapshot and costs no transaction.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -15,6 +16,7 @@ from coordinator.services.address_allocation import AddressAllocation, RandomOff
 from coordinator.services.login import PendingLogins
 from coordinator.services.rate_limits import RateLimits
 from coordinator.services.registration_records import RefusalRecorder, record_client, record_join
+from coordinator.services.rest_at_start import Departure
 from coordinator.services.tailnet import Tailnet
 from coordinator.tailcfg.codec import parse_go_time
 from coordinator.tailcfg.errors import WireError
@@ -102,15 +104,17 @@ class RegistrationService:
         settings: RegistrationSettings,
         random_offset: RandomOffset,
         limits: RateLimits | None = None,
+        resting: Iterable[Departure] = (),
     ) -> None:
         self._tailnet = tailnet
         self._logins = logins
         self._settings = settings
         self._refusals = RefusalRecorder(tailnet)
         self._limits = limits
-        self._addresses = AddressAllocation(
-            tailnet, settings.prefixes, AddressRest(settings.address_rest), random_offset
-        )
+        rest = AddressRest(settings.address_rest)
+        for at, addresses in resting:
+            rest.release(addresses, at)
+        self._addresses = AddressAllocation(tailnet, settings.prefixes, rest, random_offset)
 
     async def register(
         self, machine_key: MachineKey, request: RegisterRequest, *, remote: str = ""
