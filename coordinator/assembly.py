@@ -17,11 +17,14 @@ from coordinator.netmap.fragments import Fragments
 from coordinator.netmap.world import World
 from coordinator.services.access import AccessService
 from coordinator.services.access_scope import AccessScope
+from coordinator.services.admin_refusals import AdminRefusals
 from coordinator.services.api_keys import ApiKeyService
 from coordinator.services.attributes import AttributeService
 from coordinator.services.device_approval import DeviceApproval
 from coordinator.services.identities import IdentityService
 from coordinator.services.incidents import IncidentService
+from coordinator.services.inventory import InventoryService, NodeInventory
+from coordinator.services.key_rotation import KeyRotation
 from coordinator.services.live_config import LiveConfig
 from coordinator.services.login import PendingLogins
 from coordinator.services.map_sessions import MapSessions
@@ -33,6 +36,7 @@ from coordinator.services.preauth_keys import PreAuthKeyService
 from coordinator.services.rate_limits import RateLimits, RateLimitSettings
 from coordinator.services.registration import RegistrationService, RegistrationSettings
 from coordinator.services.relay_maps import RelayMaps
+from coordinator.services.rest_at_start import resting_at
 from coordinator.services.ssh_checks import SSHChecks
 from coordinator.services.sweeper import Sweeper
 from coordinator.services.tailnet import Tailnet
@@ -83,6 +87,9 @@ class Services:
     approval: DeviceApproval
     limits: RateLimits
     identities: IdentityService
+    inventory: InventoryService
+    rotation: KeyRotation
+    refusals: AdminRefusals
 
     async def healthy(self) -> bool:
         """Whether the database answers."""
@@ -117,8 +124,9 @@ async def start_services(
     policy = _policy(settings, tailnet, state, store, nodes)
     logins = PendingLogins(settings.server_url, utc_now, secrets.token_hex)
     joining = _registration_settings(settings)
+    resting = await resting_at(store.audit, utc_now(), joining.address_rest)
     limits = RateLimits(RateLimitSettings(**asdict(settings.rate_limits)), monotonic)
-    registration = RegistrationService(tailnet, logins, joining, secrets.randbelow, limits)
+    registration = RegistrationService(tailnet, logins, joining, secrets.randbelow, limits, resting)
     sessions = MapSessions(tailnet, window=settings.coalescing_window.total_seconds())
     sweeper = Sweeper(tailnet, inactivity=settings.ephemeral_inactivity, notice=settings.node_expiry_notice)
     access = AccessService(tailnet, policy, state.access.values())
@@ -147,6 +155,9 @@ async def start_services(
         approval=DeviceApproval(tailnet),
         limits=limits,
         identities=IdentityService(tailnet),
+        rotation=KeyRotation(tailnet),
+        refusals=AdminRefusals(tailnet),
+        inventory=InventoryService(tailnet, [NodeInventory(tailnet, access)], settings.rotation_age),
     )
 
 

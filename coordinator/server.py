@@ -60,13 +60,17 @@ from coordinator.web.api.bearer import BearerGuard
 from coordinator.web.api.body import MAX_BODY
 from coordinator.web.api.device_approval import DeviceApprovalRoutes
 from coordinator.web.api.identities import IdentityRoutes
+from coordinator.web.api.inventory import InventoryRoutes
+from coordinator.web.api.key_rotation import KeyRotationRoutes
 from coordinator.web.api.nodes import NodeRoutes
 from coordinator.web.api.ownership import OwnershipRoutes
 from coordinator.web.api.policy import PolicyRoutes
 from coordinator.web.api.preauth_keys import PreAuthKeyRoutes
+from coordinator.web.api.superiors import Superiors
 from coordinator.web.api.users import UserRoutes
 from coordinator.web.auth_pages import AuthPages
 from coordinator.web.deadline import KEEPALIVE_SECONDS, FirstRequestDeadline
+from coordinator.web.forwarded import TrustedProxies
 from coordinator.web.id_token_pages import IDTokenPages
 from coordinator.web.metrics_page import metrics_app
 from coordinator.web.middleware import add_headers, errors
@@ -231,13 +235,17 @@ class Server:
             ),
             ways.api,
             AttributeRoutes(services.attributes, services.nodes),
+            InventoryRoutes(services.inventory),
+            KeyRotationRoutes(services.rotation, services.nodes, services.users),
             AuthRoutes(services.registration, services.logins, services.checks),
             AuditRoutes(
                 await start_audit(stack, self._settings.audit, services.store, tailnet, services.policy)
             ),
         ]
-        await self._serve_api(stack, api_app(nouns, services.healthy, version_document()))
-        guard = BearerGuard(services.api_keys, services.limits, tokens)
+        await self._serve_api(stack, api_app(nouns, services.healthy, version_document(), services.refusals))
+        guard = BearerGuard(
+            services.api_keys, services.limits, tokens, services.refusals, Superiors(services.users)
+        )
         remote = [guard.guard(route) for noun in nouns for route in noun.routes()]
         pages = [*IDTokenPages(tokens).routes(), *self._pages(noise_key).routes(), *ways.public]
         await self._serve_public(stack, [*remote, *pages], control, relay)
@@ -305,7 +313,12 @@ class Server:
     ) -> None:
         settings = self._settings
         app = web.Application(
-            middlewares=[errors, page_limits(self._services.limits)], client_max_size=MAX_BODY
+            middlewares=[
+                TrustedProxies(settings.trusted_proxies).middleware(),
+                errors,
+                page_limits(self._services.limits),
+            ],
+            client_max_size=MAX_BODY,
         )
         app.on_response_prepare.append(add_headers)
         app.router.add_routes(routes)

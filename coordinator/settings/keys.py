@@ -31,7 +31,12 @@ _KEYS = (
     Key("server_url", "url", None, "The address clients use, http or https. Required."),
     Key("listen_addr", "addr", "127.0.0.1:8080", "Where the main listener binds."),
     Key("metrics_listen_addr", "addr", "", "Where /metrics is served; empty for nowhere."),
-    _no_effect("trusted_proxies", "prefixes", (), "Proxies whose forwarding headers are believed."),
+    Key(
+        "trusted_proxies",
+        "prefixes",
+        (),
+        "Proxies, by address or prefix, whose X-Forwarded-For, X-Real-IP and X-Forwarded-Proto are believed.",
+    ),
     _no_effect("grpc_listen_addr", "addr", ":50443", "gRPC of older command lines."),
     _no_effect("grpc_allow_insecure", "bool", False, "gRPC without TLS."),
     Key(
@@ -118,6 +123,12 @@ _KEYS = (
         "strings",
         (),
         "Nodes that have only such tags need no approval. Not a headscale key.",
+    ),
+    Key(
+        "inventory.rotation_age",
+        "duration",
+        "180d",
+        "From which age on `inventory report` wants a key replaced; 0: from none. Not a headscale key.",
     ),
     Key("rate_limits.enabled", "bool", True, "Limit failed attempts. Not a headscale key."),
     Key(

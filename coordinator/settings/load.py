@@ -226,6 +226,7 @@ def _build(values: Mapping[str, Any]) -> Settings:
         server_url=values["server_url"],
         listen_addr=values["listen_addr"],
         metrics_listen_addr=values["metrics_listen_addr"],
+        trusted_proxies=values["trusted_proxies"],
         noise_private_key_path=values["noise.private_key_path"],
         id_token_key_path=values["id_tokens.private_key_path"]
         or values["noise.private_key_path"].with_name(ID_TOKEN_KEY),
@@ -240,6 +241,7 @@ def _build(values: Mapping[str, Any]) -> Settings:
         node_expiry_notice=values["node.expiry_notice"],
         ephemeral_inactivity=values["node.ephemeral.inactivity_timeout"],
         address_rest=values["node.ephemeral.address_rest"],
+        rotation_age=values["inventory.rotation_age"],
         approval=Approval(
             required=values["node.approval_required"],
             exempt_users=tuple(values["node.approval_exempt_users"]),

@@ -107,6 +107,7 @@ class Settings:
     server_url: str
     listen_addr: Address
     metrics_listen_addr: Address | None
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
     noise_private_key_path: Path
     id_token_key_path: Path
     prefix_v4: IPv4Network | None
@@ -121,6 +122,8 @@ class Settings:
     node_expiry_notice: timedelta
     ephemeral_inactivity: timedelta
     address_rest: timedelta
+    rotation_age: timedelta
+    """Zero: keys do not get too old."""
     approval: Approval
     rate_limits: RateLimitValues
     database: Database

@@ -78,8 +78,12 @@ class OIDCPages:
         self._secure = urlsplit(server_url).scheme == "https"
         self._clock = clock
         self._random_hex = random_hex
-        self._states: SingleUse[LoginState] = SingleUse(clock, random_hex)
-        self._confirmations: SingleUse[Confirmation] = SingleUse(clock, random_hex)
+        self._states: SingleUse[LoginState] = SingleUse(
+            clock, random_hex, subject=lambda entry: entry.subject
+        )
+        self._confirmations: SingleUse[Confirmation] = SingleUse(
+            clock, random_hex, subject=lambda entry: entry.subject
+        )
         self._arrivals: dict[str, Callable[[User], web.Response]] = {}
         self._sessions: SingleUse[BrowserSession] = SingleUse(clock, random_hex, SESSION_LIFETIME)
 
@@ -87,6 +91,7 @@ class OIDCPages:
         """All routes."""
         return [
             web.get(CALLBACK_PATH, self._callback),
+            web.get(CALLBACK_PATH + "/{provider}", self._callback),
             web.post("/register/confirm/{subject}", self._confirm_machine),
             web.post("/auth/confirm/{subject}", self._confirm_session),
             web.post("/oidc/sign-out", self._sign_out),
@@ -163,6 +168,7 @@ class OIDCPages:
 
     async def _arrived(self, request: web.Request, state: LoginState) -> web.Response:
         provider = self._providers[state.provider]
+        provider.require_arrival(request.path)
         provider.require_issuer(request.query.get("iss"))
         if "error" in request.query:
             said = request.query.get("error_description") or request.query["error"]

@@ -15,15 +15,19 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from coordinator.audit.origin import acting_from
+from coordinator.services.admin_refusals import AdminRefusals
 from coordinator.services.api_keys import ApiKeyService
 from coordinator.services.id_tokens import IDTokens
 from coordinator.services.rate_limits import RateLimits
 from coordinator.tailnet.actors import Actor
+from coordinator.tailnet.api_keys import split_api_key
 from coordinator.tailnet.errors import ForbiddenError, UnauthenticatedError
 from coordinator.tailnet.rights import Right, may
-from coordinator.web.api.acting import acting_as
+from coordinator.web.api.acting import acting, acting_as
+from coordinator.web.api.superiors import Superiors
 from coordinator.web.middleware import log_request
-from coordinator.web.origin import take_origin
+from coordinator.web.origin import origin_of, take_origin
 from coordinator.web.visitors import Visitor, visited_by
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -38,8 +42,10 @@ _NOUNS: Mapping[str, tuple[Right, Right]] = {
     "apikey": ("keys:read", "keys:write"),
     "access": ("access:read", "access:write"),
     "audit": ("audit:read", "audit:read"),
+    "inventory": ("inventory:read", "inventory:read"),
 }
 """By the first part of a path below `/api/v1/`: the right to look, and the right to change."""
+_PREFIX = re.compile(r"[0-9A-Za-z]+")
 _ASKING = ("policy/check",)
 """POSTs that change nothing."""
 _PERSONAL = re.compile(
@@ -82,10 +88,19 @@ class _Caller:
 class BearerGuard:
     """Lets requests through to the API's handlers."""
 
-    def __init__(self, keys: ApiKeyService, limits: RateLimits, tokens: IDTokens) -> None:
+    def __init__(
+        self,
+        keys: ApiKeyService,
+        limits: RateLimits,
+        tokens: IDTokens,
+        refusals: AdminRefusals,
+        superiors: Superiors,
+    ) -> None:
         self._keys = keys
+        self._superiors = superiors
         self._limits = limits
         self._tokens = tokens
+        self._refusals = refusals
 
     def guard(self, route: web.RouteDef) -> web.RouteDef:
         """The same route, for callers with a key."""
@@ -110,13 +125,22 @@ class BearerGuard:
             raise
         if caller is None:
             self._limits.failed(remote)
+            if text:
+                await self._refused(request, Actor(kind="api_key", name=_claimed(text)), "wrong API key")
             return web.Response(status=401, text="Unauthorized", headers={"WWW-Authenticate": "Bearer"})
-        right = needed_right(request.method, request.path)
-        free = personal(request.path)
-        if caller.role is not None and right is not None and not free and not may(caller.role, right):
-            raise ForbiddenError(f"the role {caller.role} of this key's user lacks the right {right}")
+        right, role = needed_right(request.method, request.path), caller.role
+        if role is not None and right is not None and not personal(request.path) and not may(role, right):
+            lack = f"the role {role} of this key's user lacks the right {right}"
+            await self._refused(request, caller.actor, lack)
+            raise ForbiddenError(lack)
+
+        async def within_their_role(request: web.Request) -> web.StreamResponse:
+            if role is not None:
+                await self._superiors.check(request, role)
+            return await handler(request)
+
         with acting_as(caller.actor), visited_by(caller.person):
-            return await take_origin(request, handler)
+            return await take_origin(request, recording_refusals(self._refusals, within_their_role))
 
     async def _caller(self, text: str, path: str) -> _Caller | None:
         """The holder of a key, or of an identity token where those count; None: neither."""
@@ -134,3 +158,26 @@ class BearerGuard:
             role=self._keys.role(key),
             person=None if holder is None else Visitor(user=holder),
         )
+
+    async def _refused(self, request: web.Request, actor: Actor, reason: str) -> None:
+        with acting_from(origin_of(request)):
+            await self._refusals.record(actor, request.method, request.path, reason)
+
+
+def recording_refusals(refusals: AdminRefusals, handler: Handler) -> Handler:
+    """The handler; what it refuses for lack of rights is recorded. Goes inside of `take_origin`."""
+
+    async def recorded(request: web.Request) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except ForbiddenError as error:
+            await refusals.record(acting(), request.method, request.path, error.message)
+            raise
+
+    return recorded
+
+
+def _claimed(text: str) -> str:
+    """The prefix of a key that proved nothing, if it has the form of one; never its secret."""
+    parts = split_api_key(text)
+    return parts[0] if parts is not None and _PREFIX.fullmatch(parts[0]) else "unknown"

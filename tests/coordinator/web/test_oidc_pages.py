@@ -211,6 +211,14 @@ async def test_several_providers_give_a_choice(tmp_path: Path) -> None:
             assert (await browser.get(f"{url}?provider=away")).text == page.text
             sent = await browser.get(f"{url}?provider=staff", follow=False)
             assert sent.headers["Location"].startswith(first.provider.issuer)
+            asked = parse_qs(urlsplit(sent.headers["Location"]).query)
+            assert asked["redirect_uri"] == [f"{running.url}/oidc/callback/staff"]
+            # What comes to another provider's address, or to that of a single one, is nobody's answer.
+            for path in ("/away", "", "/staff/"):
+                sent = await browser.get(f"{url}?provider=staff", follow=False)
+                state = parse_qs(urlsplit(sent.headers["Location"]).query)["state"][0]
+                wrong = await browser.get(f"{running.url}/oidc/callback{path}?state={state}&code=c")
+                assert wrong.status == 404 if path == "/staff/" else "another provider" in wrong.text
             await client.close()
 
 

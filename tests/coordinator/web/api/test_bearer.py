@@ -60,6 +60,48 @@ async def test_a_users_key_may_what_the_role_may(server: Running, role: str, rea
         assert "lacks the right users:write" in text
 
 
+async def refusals(server: Running) -> list[tuple[object, ...]]:
+    answer = await server.call("GET", "/api/v1/audit?action=api.refused")
+    return [
+        (
+            f"{each['actor']['kind']}:{each['actor']['name']}", each["source"], each["after"]["method"],
+            each["after"]["path"], each["reason"],
+        )
+        for each in answer["entries"]  # type: ignore[attr-defined]
+    ]  # fmt: skip
+
+
+async def test_what_is_refused_is_in_the_audit_log(server: Running) -> None:
+    await server.call("POST", "/api/v1/user", json={"name": "dave"})
+    await server.call("POST", "/api/v1/user/1/role", json={"role": "auditor"})
+    key = await api_key(server, user="dave")
+    guessed = key[:-1] + ("0" if key[-1] != "0" else "1")
+    for used in (key, guessed, "x" * 500, "hskey-api-ä" + "0" * 11 + "-" + "0" * 64):
+        await ask(server, used, "DELETE", "/api/v1/user/1?secret=1")
+    # Who shows no key at all was looking for something else.
+    await ask(server, None, "DELETE", "/api/v1/user/1")
+    prefix = key[10:22]
+    assert await refusals(server) == [
+        ("api_key:unknown", "127.0.0.1", "DELETE", "/api/v1/user/1", "wrong API key"),
+        ("api_key:unknown", "127.0.0.1", "DELETE", "/api/v1/user/1", "wrong API key"),
+        (f"api_key:{prefix}", "127.0.0.1", "DELETE", "/api/v1/user/1", "wrong API key"),
+        (f"api_key:{prefix}", "127.0.0.1", "DELETE", "/api/v1/user/1",
+         "the role auditor of this key's user lacks the right users:write"),
+    ]  # fmt: skip
+    assert key.rpartition("-")[2] not in str(await server.call("GET", "/api/v1/audit"))
+
+
+async def test_what_a_verb_itself_refuses_is_there_too(server: Running) -> None:
+    await server.call("POST", "/api/v1/user", json={"name": "dave"})
+    await server.call("POST", "/api/v1/user/1/role", json={"role": "it-admin"})
+    key = await api_key(server, user="dave")
+    status, _ = await ask(server, key, "POST", "/api/v1/user/1/role", json={"role": "owner"})
+    assert status == 403
+    ((actor, _, method, path, reason),) = await refusals(server)
+    assert (actor, method, path) == (f"api_key:{key[10:22]}", "POST", "/api/v1/user/1/role")
+    assert reason
+
+
 @pytest.mark.parametrize(
     ("method", "path", "right"),
     [
