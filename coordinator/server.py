@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import signal
 import socket
 import ssl
@@ -12,26 +13,31 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from time import monotonic
 
 import structlog
 import uvloop
 from aiohttp import web
 
 from acl import PolicyError, parse_policy
+from coordinator.access_setup import start_access
 from coordinator.assembly import Services, open_store, start_services, utc_now
 from coordinator.audit_setup import start_audit
 from coordinator.control.device_attributes_handler import DeviceAttributesHandler
 from coordinator.control.h2_server import ControlServer
+from coordinator.control.id_token_handler import IDTokenHandler
 from coordinator.control.map_handler import MapHandler
 from coordinator.control.register_handler import RegisterHandler
 from coordinator.control.router import Router
 from coordinator.control.ssh_action_handler import SSHActionHandler
+from coordinator.id_token_key import load_or_create_id_token_key
 from coordinator.listeners import BACKLOG, inherited_sockets, listen, restart_in_place
-from coordinator.map_settings import map_config
+from coordinator.map_settings import ANY_RELAY, map_config
 from coordinator.netmap.ssh import ACTION_PATH
 from coordinator.noise.keys import public_key
 from coordinator.noise_key import load_noise_key, load_or_create_noise_key
 from coordinator.oidc_setup import start_oidc
+from coordinator.services.id_tokens import IDTokens
 from coordinator.services.policy import PolicyService
 from coordinator.services.tailnet import Tailnet
 from coordinator.settings.model import Settings
@@ -54,18 +60,25 @@ from coordinator.web.api.bearer import BearerGuard
 from coordinator.web.api.body import MAX_BODY
 from coordinator.web.api.device_approval import DeviceApprovalRoutes
 from coordinator.web.api.identities import IdentityRoutes
+from coordinator.web.api.inventory import InventoryRoutes
+from coordinator.web.api.key_rotation import KeyRotationRoutes
 from coordinator.web.api.nodes import NodeRoutes
 from coordinator.web.api.ownership import OwnershipRoutes
 from coordinator.web.api.policy import PolicyRoutes
 from coordinator.web.api.preauth_keys import PreAuthKeyRoutes
+from coordinator.web.api.superiors import Superiors
 from coordinator.web.api.users import UserRoutes
 from coordinator.web.auth_pages import AuthPages
 from coordinator.web.deadline import KEEPALIVE_SECONDS, FirstRequestDeadline
+from coordinator.web.forwarded import TrustedProxies
+from coordinator.web.id_token_pages import IDTokenPages
 from coordinator.web.metrics_page import metrics_app
 from coordinator.web.middleware import add_headers, errors
 from coordinator.web.oidc_pages import OIDCPages
 from coordinator.web.public import PublicPages
 from coordinator.web.rate_limits import page_limits
+from coordinator.web.tailnet_access import TailnetVisitors, tailnet_app
+from coordinator.web.visitors import proven_visitor
 from derp.admission import Admission, AllowAll
 from derp.certificate import CertificateError, ensure_self_signed
 from derp.keys import KeyFormatError, load_or_create_private_key
@@ -130,7 +143,8 @@ def check_configuration(settings: Settings) -> list[str]:
         except (OSError, UnicodeDecodeError) as error:
             problems.append(f"policy.path: {error}")
     try:
-        map_config(settings, certificate_sha256=None)
+        # Nothing is fetched for a check; that there will be some relay is taken for granted.
+        map_config(settings, certificate_sha256=None, fetched=[ANY_RELAY] if settings.derp_urls else ())
     except InvalidError as error:
         problems.append(error.message)
     for name, path in (("tls_cert_path", settings.tls_cert_path), ("tls_key_path", settings.tls_key_path)):
@@ -201,29 +215,12 @@ class Server:
         store = await open_store(self._settings.database, stack)
         services = self._services = await start_services(self._settings, stack, store, certificate_sha256=pin)
         tailnet = services.tailnet
-        control = ControlServer(
-            noise_key,
-            Router(
-                {
-                    ("POST", "/machine/register"): RegisterHandler(services.registration),
-                    ("POST", "/machine/map"): MapHandler(tailnet, services.sessions, services.nodes),
-                    ("PATCH", "/machine/set-device-attr"): DeviceAttributesHandler(
-                        tailnet, services.attributes
-                    ),
-                    ("GET", ACTION_PATH): SSHActionHandler(services.checks),
-                }
-            ),
-        )
+        signing_key = load_or_create_id_token_key(self._settings.id_token_key_path)
+        tokens = IDTokens(tailnet, signing_key, self._settings.server_url, secrets.token_hex, monotonic)
+        control = _control_server(noise_key, services, tokens)
         self._oidc = await start_oidc(stack, self._settings, noise_key, services)
+        ways = await start_access(stack, self._settings, noise_key, services, self._oidc)
         relay = await self._start_relay(stack, tailnet)
-        pages = PublicPages(
-            machine_key=machine_key_from_bytes(public_key(noise_key)),
-            version=version_document(),
-            healthy=services.healthy,
-            verify=lambda text: _may_relay(tailnet, text),
-            logins=services.logins,
-            log_in=self._oidc.begin if self._oidc else None,
-        )
         nouns: list[Routes] = [
             UserRoutes(services.users),
             IdentityRoutes(services.identities),
@@ -233,17 +230,27 @@ class Server:
             ApiKeyRoutes(services.api_keys, services.users),
             DeviceApprovalRoutes(services.approval, services.nodes),
             PolicyRoutes(services.policy),
-            AccessRoutes(services.access, services.incidents, services.users, utc_now),
+            AccessRoutes(
+                services.access, services.incidents, services.users, utc_now, services.scope, services.minted
+            ),
+            ways.api,
             AttributeRoutes(services.attributes, services.nodes),
+            InventoryRoutes(services.inventory),
+            KeyRotationRoutes(services.rotation, services.nodes, services.users),
             AuthRoutes(services.registration, services.logins, services.checks),
             AuditRoutes(
                 await start_audit(stack, self._settings.audit, services.store, tailnet, services.policy)
             ),
         ]
-        await self._serve_api(stack, api_app(nouns, services.healthy, version_document()))
-        guard = BearerGuard(services.api_keys, services.limits)
+        await self._serve_api(stack, api_app(nouns, services.healthy, version_document(), services.refusals))
+        guard = BearerGuard(
+            services.api_keys, services.limits, tokens, services.refusals, Superiors(services.users)
+        )
         remote = [guard.guard(route) for noun in nouns for route in noun.routes()]
-        await self._serve_public(stack, [*remote, *pages.routes()], control, relay)
+        pages = [*IDTokenPages(tokens).routes(), *self._pages(noise_key).routes(), *ways.public]
+        await self._serve_public(stack, [*remote, *pages], control, relay)
+        inside = [route for noun in nouns for route in noun.routes()]
+        await self._serve_tailnet(stack, tailnet, [*inside, *ways.pages(proven_visitor)])
         lag = spawn("loop lag", _measure_lag(tailnet))
         stack.callback(lag.cancel)
         return services.policy
@@ -286,6 +293,17 @@ class Server:
 
     # listeners
 
+    def _pages(self, noise_key: bytes) -> PublicPages:
+        services = self._services
+        return PublicPages(
+            machine_key=machine_key_from_bytes(public_key(noise_key)),
+            version=version_document(),
+            healthy=services.healthy,
+            verify=lambda text: _may_relay(services.tailnet, text),
+            logins=services.logins,
+            log_in=self._oidc.begin if self._oidc else None,
+        )
+
     async def _serve_public(
         self,
         stack: AsyncExitStack,
@@ -295,7 +313,12 @@ class Server:
     ) -> None:
         settings = self._settings
         app = web.Application(
-            middlewares=[errors, page_limits(self._services.limits)], client_max_size=MAX_BODY
+            middlewares=[
+                TrustedProxies(settings.trusted_proxies).middleware(),
+                errors,
+                page_limits(self._services.limits),
+            ],
+            client_max_size=MAX_BODY,
         )
         app.on_response_prepare.append(add_headers)
         app.router.add_routes(routes)
@@ -330,8 +353,10 @@ class Server:
         app: web.Application,
         address: tuple[str, int],
         tls: ssl.SSLContext | None,
+        *,
+        awaited: bool = False,
     ) -> None:
-        sock = listen(address, self._inherited.pop(name, None))
+        sock = listen(address, self._inherited.pop(name, None), awaited=awaited)
         # A copy stays here, so that stopping the site does not close the listener before a restart.
         self.sockets[name] = sock.dup()
         deadline = FirstRequestDeadline()
@@ -347,6 +372,15 @@ class Server:
             deadline.factory(runner.server), sock=sock, ssl=tls, backlog=BACKLOG
         )
         stack.callback(listener.close)
+
+    async def _serve_tailnet(
+        self, stack: AsyncExitStack, tailnet: Tailnet, routes: list[web.RouteDef]
+    ) -> None:
+        """Access for whoever comes through the tailnet; its address may come up later than this server."""
+        address = self._settings.access_tailnet_listen_addr
+        if address is not None:
+            app = tailnet_app(TailnetVisitors(tailnet, self._settings.server_url), routes)
+            await self._listen(stack, "access", app, address, None, awaited=True)
 
     async def _serve_api(self, stack: AsyncExitStack, app: web.Application) -> None:
         path = self._settings.unix_socket
@@ -391,6 +425,24 @@ class Server:
             f"Look at them with:  {command} nodes list\n",
             flush=True,
         )
+
+
+def _control_server(noise_key: bytes, services: Services, tokens: IDTokens) -> ControlServer:
+    """What answers clients."""
+    return ControlServer(
+        noise_key,
+        Router(
+            {
+                ("POST", "/machine/register"): RegisterHandler(services.registration),
+                ("POST", "/machine/map"): MapHandler(services.tailnet, services.sessions, services.nodes),
+                ("PATCH", "/machine/set-device-attr"): DeviceAttributesHandler(
+                    services.tailnet, services.attributes
+                ),
+                ("POST", "/machine/id-token"): IDTokenHandler(tokens),
+                ("GET", ACTION_PATH): SSHActionHandler(services.checks),
+            }
+        ),
+    )
 
 
 def _end(stop: asyncio.Future[_Stop], how: _Stop) -> None:

@@ -101,21 +101,13 @@ def plan(
         for name, found in seen.links.items()
         if found.ours and name not in names
     ]
-    usable = []
-    for interface in target.interfaces:
-        link = seen.links.get(interface.name)
-        refusal = _refusal(interface.name, link, has_key=interface.key_id in keys)
-        if refusal:
-            refusals.append(refusal)
-            continue
-        usable.append(interface)
-        if link is None:
+    usable = list(_usable(target, seen, keys, refusals))
+    for interface in usable:
+        if interface.name not in seen.links:
             opening.append(Make(name=interface.name))
             if any(name == interface.name for name, _ in applied):
-                remarks.append(
-                    Remark(kind="peer-changed", detail=f"interface {interface.name} was gone; made again")
-                )
-    for interface in usable:
+                detail = f"interface {interface.name} was gone; made again"
+                remarks.append(Remark(kind="peer-changed", detail=detail))
         there = seen.wireguard.get(interface.name, Wireguard())
         wanted = target.peers[interface.name]
         remarks += _remarks(
@@ -132,14 +124,21 @@ def plan(
     )
 
 
-def _refusal(name: str, link: Link | None, *, has_key: bool) -> str:
-    """Why an interface cannot be used; empty when it can."""
-    if link is not None and not link.ours:
-        return (
-            f"there is an interface {name} that this program did not make; "
-            "rename or delete it, or start with --interface-prefix"
-        )
-    return f"interface {name} is not made: its private key is missing" if link is None and not has_key else ""
+def _usable(
+    target: Target, seen: Seen, keys: Mapping[str, Key], refusals: list[str]
+) -> Iterator[WishedInterface]:
+    """The wished interfaces that are, or can be, this program's; why not, for the others."""
+    for interface in target.interfaces:
+        link = seen.links.get(interface.name)
+        if link is not None and not link.ours:
+            refusals.append(
+                f"there is an interface {interface.name} that this program did not make; "
+                "rename or delete it, or start with --interface-prefix"
+            )
+        elif link is None and interface.key_id not in keys:
+            refusals.append(f"interface {interface.name} is not made: its private key is missing")
+        else:
+            yield interface
 
 
 def _is(peer: Peer, there: Wireguard, key: str) -> bool:

@@ -8,14 +8,14 @@ change the snapshot at once and are written in batches.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Protocol, TypeVar
 
 import structlog
 
-from acl import Policy, PolicyDraft, PolicyError
+from acl import OpenWindow, Policy, PolicyDraft, PolicyError
 from coordinator.audit.origin import current_origin
 from coordinator.netmap.config import MapConfig
 from coordinator.netmap.world import World
@@ -23,7 +23,7 @@ from coordinator.services.publisher import Publisher
 from coordinator.tailnet.actors import Origin
 from coordinator.tailnet.clock import Clock
 from coordinator.tailnet.directory import Directory
-from coordinator.tailnet.errors import CoordinatorError, UnavailableError
+from coordinator.tailnet.errors import CoordinatorError, InDoubtError, UnavailableError
 from coordinator.tailnet.nodes import Node, NodeID
 from coordinator.tailnet.snapshot import VOLATILE_FIELDS, NodeRecord, Snapshot
 from coordinator.tailnet.state import ID_COUNTERS, ChangeSet, TailnetState
@@ -38,6 +38,9 @@ MAX_WAITING = 20_000
 """Commands in the queue; beyond that callers are told to come again, which clients do by themselves."""
 SLICE_SECONDS = 0.005
 """How long commands of one batch may hold the event loop."""
+DOUBT_SECONDS = 5.0
+"""How long callers wait for the database to say whether their change was stored."""
+DOUBT_INTERVAL = 0.2
 VOLATILE_INTERVAL = 5.0
 """Seconds between writes of volatile facts: what a crash loses at most, and clients restore by themselves."""
 
@@ -47,6 +50,9 @@ class DurableStore(Protocol):
 
     async def commit(self, changes: ChangeSet) -> int:
         """Write a batch in one transaction."""
+
+    async def landed(self, mark: str) -> bool:
+        """Whether a commit in doubt was taken."""
 
     async def save_volatile(self, nodes: list[Node]) -> None:
         """Write the volatile columns of existing nodes."""
@@ -95,6 +101,8 @@ class Tailnet:
                 put_preauth_keys=dict(state.preauth_keys),
             )
         )
+        # What expired while no server was running is expired from the first moment on.
+        self.expire_due()
 
     @property
     def snapshot(self) -> Snapshot:
@@ -198,6 +206,16 @@ class Tailnet:
             self._announce(self._publisher.warn([node.id for node in due]))
         return due
 
+    def configure(self, config: MapConfig) -> bool:
+        """Take other relays or DNS from now on; whether anybody is told something new.
+
+        Raises:
+            InvalidError: they do not go with the policy's relays; nothing has changed.
+        """
+        affected = self._publisher.configure(config)
+        self._announce(affected)
+        return bool(affected)
+
     def replace_policy(self, policy: Policy | None) -> None:
         """Put a policy in force; it must have been checked."""
         self._announce(self._publisher.replace_policy(policy))
@@ -205,6 +223,10 @@ class Tailnet:
     def adopt_policy(self, draft: PolicyDraft) -> None:
         """Put a compiled policy in force; it must have been checked."""
         self._announce(self._publisher.adopt_policy(draft))
+
+    def set_windows(self, windows: Iterable[OpenWindow]) -> None:
+        """Have exactly these access windows open, from now on."""
+        self._announce(self._publisher.set_windows(windows))
 
     # inner
 
@@ -253,7 +275,7 @@ class Tailnet:
         if changes:
             self._take_volatile(changes)
             try:
-                await self._store.commit(changes)
+                await self._commit(changes, [waiting for waiting, _ in answers])
             except CoordinatorError as error:
                 log.error("commit failed", error=error.message)
                 self._give_up(changes)
@@ -274,6 +296,29 @@ class Tailnet:
         for waiting, answer in answers:
             if not waiting.future.done():
                 waiting.future.set_result(answer)
+
+    async def _commit(self, changes: ChangeSet, batch: list[_Waiting]) -> None:
+        """Store a batch. If the answer got lost, ask until the database says what became of it.
+
+        Until then nothing else is stored, since nobody knows on top of what; callers are told after a while.
+        """
+        try:
+            await self._store.commit(changes)
+        except InDoubtError as error:
+            log.warning("commit in doubt, asking the database", error=error.message)
+            patience = asyncio.get_running_loop().time() + DOUBT_SECONDS
+            while True:
+                try:
+                    landed = await self._store.landed(error.mark)
+                    break
+                except UnavailableError:
+                    if asyncio.get_running_loop().time() > patience:
+                        unknown = f"{error.message}; whether the change was stored is not known yet"
+                        self._fail(batch, UnavailableError(unknown))
+                    await asyncio.sleep(DOUBT_INTERVAL)
+            if not landed:
+                raise UnavailableError(error.message) from error
+            log.warning("commit was stored, only the answer got lost")
 
     def _give_up(self, changes: ChangeSet) -> None:
         """Undo a batch that was not stored; its ids stay used, a commit whose answer got lost may exist."""

@@ -16,6 +16,8 @@ RETRY_SECONDS = 0.05
 BUSY_TIMEOUT_MS = 5000
 """How long SQLite waits for another process that holds the file, such as a backup."""
 SLOW_CONNECT_SECONDS = 10
+SLOW_STATEMENT_SECONDS = 30
+"""A database that says nothing for that long hangs: whoever waits is told so instead of waiting for ever."""
 
 _READS_ONLY = "coordinator_reads_only"
 
@@ -68,7 +70,7 @@ def make_engine(url: URL, *, echo: bool = False, pool_size: int = 10) -> AsyncEn
             pool_size=pool_size,
             pool_pre_ping=True,
             hide_parameters=True,
-            connect_args={"timeout": SLOW_CONNECT_SECONDS},
+            connect_args={"timeout": SLOW_CONNECT_SECONDS, "command_timeout": SLOW_STATEMENT_SECONDS},
         )
     wal = url.query.get("wal") != "off"
     engine = create_async_engine(url.set(query={}), echo=echo, hide_parameters=True)

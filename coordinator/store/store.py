@@ -6,6 +6,7 @@ advisory lock is held while it is taken, and a notification names it, so that ot
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -24,7 +25,13 @@ from coordinator.store import rows, schema
 from coordinator.store.audit_log import AuditLog, append
 from coordinator.store.engine import make_engine, reading
 from coordinator.store.migrate import migrate
-from coordinator.tailnet.errors import ConflictError, CoordinatorError, InvalidError, UnavailableError
+from coordinator.tailnet.errors import (
+    ConflictError,
+    CoordinatorError,
+    InDoubtError,
+    InvalidError,
+    UnavailableError,
+)
 from coordinator.tailnet.nodes import Node
 from coordinator.tailnet.state import ChangeSet, StoredPolicy, TailnetState
 from coordinator.tailnet.users import UserID
@@ -42,6 +49,7 @@ class Store:
         self._engine = engine
         self._reading = reading(engine)
         self.audit = AuditLog(self._begin, self._engine, self._reading)
+        self._in_doubt: dict[str, int] = {}
 
     @classmethod
     async def open(cls, url: URL, *, echo: bool = False, pool_size: int = 10) -> Store:
@@ -107,52 +115,79 @@ class Store:
         Raises:
             ConflictError: a unique value is taken; nothing was written.
             InvalidError: a value has no place in a column; nothing was written.
-            UnavailableError: the database does not answer; nothing was written, unless the connection broke
-                after the database had taken the transaction and before it could say so.
+            InDoubtError: the connection broke after the last statement and before the database could say
+                whether it took the transaction; `landed` knows.
+            UnavailableError: the database does not answer; nothing was written.
         """
-        async with self._begin(self._engine) as connection:
-            await _delete(connection, schema.nodes, changes.delete_nodes)
-            await _delete(connection, schema.preauth_keys, changes.delete_preauth_keys)
-            await _delete(connection, schema.identities, changes.delete_identities)
-            await _free_user_names(connection, {*changes.put_users, *changes.delete_users})
-            await _put(connection, schema.users, [rows.user_row(user) for user in changes.put_users.values()])
-            await _put(
-                connection,
-                schema.preauth_keys,
-                [rows.preauth_key_row(key) for key in changes.put_preauth_keys.values()],
-            )
-            await _put(
-                connection,
-                schema.identities,
-                [rows.identity_row(identity) for identity in changes.put_identities.values()],
-            )
-            # Two nodes may exchange names: what is replaced goes first, so that no value is in the way.
-            await _delete(connection, schema.nodes, set(changes.put_nodes))
-            await _insert(
-                connection, schema.nodes, [rows.node_row(node) for node in changes.put_nodes.values()]
-            )
-            # Last, as a node or key that pointed at the user may just have been given to another.
-            await _delete(connection, schema.users, changes.delete_users)
-            await _insert(
-                connection, schema.policies, [rows.policy_row(each) for each in changes.put_policies]
-            )
-            await _put(
-                connection,
-                schema.access_requests,
-                [rows.access_row(request) for request in changes.put_access.values()],
-            )
-            await _delete(connection, schema.api_keys, changes.delete_api_keys)
-            await _put(
-                connection,
-                schema.api_keys,
-                [rows.api_key_row(key) for key in changes.put_api_keys.values()],
-            )
-            await _put_counters(connection, changes.counters)
-            # Late, as it holds the head of the log until the commit.
-            await append(connection, changes.audit)
-            seq = await _log(connection, changes)
+        mark, complete = secrets.token_hex(8), False
+        try:
+            async with self._begin(self._engine) as connection:
+                seq = await self._write(connection, changes, mark)
+                complete = True
+        except UnavailableError as error:
+            if not complete:
+                raise
+            self._in_doubt[mark] = len(changes.audit)
+            raise InDoubtError(error.message, mark) from error
         self.audit.appended(len(changes.audit))
         return seq
+
+    async def landed(self, mark: str) -> bool:
+        """Whether a commit in doubt was taken; after this answer it cannot be any more.
+
+        The lock of the change log is held by whoever commits: as long as the database still works on the
+        transaction, this waits.
+
+        Raises:
+            UnavailableError: the database does not answer; ask again.
+        """
+        statement = select(func.count()).where(schema.changes.c.summary.startswith(mark, autoescape=True))
+        async with self._begin(self._engine) as connection:
+            await _lock_log(connection)
+            found = bool(await connection.scalar(statement))
+        entries = self._in_doubt.pop(mark, 0)
+        if found:
+            self.audit.appended(entries)
+        return found
+
+    async def _write(self, connection: AsyncConnection, changes: ChangeSet, mark: str) -> int:
+        """All rows of a batch, in an order that no constraint minds."""
+        await _delete(connection, schema.nodes, changes.delete_nodes)
+        await _delete(connection, schema.preauth_keys, changes.delete_preauth_keys)
+        await _delete(connection, schema.identities, changes.delete_identities)
+        await _free_user_names(connection, {*changes.put_users, *changes.delete_users})
+        await _put(connection, schema.users, [rows.user_row(user) for user in changes.put_users.values()])
+        await _put(
+            connection,
+            schema.preauth_keys,
+            [rows.preauth_key_row(key) for key in changes.put_preauth_keys.values()],
+        )
+        await _put(
+            connection,
+            schema.identities,
+            [rows.identity_row(identity) for identity in changes.put_identities.values()],
+        )
+        # Two nodes may exchange names: what is replaced goes first, so that no value is in the way.
+        await _delete(connection, schema.nodes, set(changes.put_nodes))
+        await _insert(connection, schema.nodes, [rows.node_row(node) for node in changes.put_nodes.values()])
+        # Last, as a node or key that pointed at the user may just have been given to another.
+        await _delete(connection, schema.users, changes.delete_users)
+        await _insert(connection, schema.policies, [rows.policy_row(each) for each in changes.put_policies])
+        await _put(
+            connection,
+            schema.access_requests,
+            [rows.access_row(request) for request in changes.put_access.values()],
+        )
+        await _delete(connection, schema.api_keys, changes.delete_api_keys)
+        await _put(
+            connection,
+            schema.api_keys,
+            [rows.api_key_row(key) for key in changes.put_api_keys.values()],
+        )
+        await _put_counters(connection, changes.counters)
+        # Late, as it holds the head of the log until the commit.
+        await append(connection, changes.audit)
+        return await _log(connection, changes, mark)
 
     async def save_volatile(self, nodes: Sequence[Node]) -> None:
         """Write the volatile columns; nodes without a row are ignored.
@@ -200,7 +235,8 @@ def _translation(error: Exception) -> CoordinatorError:
         # The SQLite driver lets numbers of more than 64 bits and unpaired surrogates through as they are.
         if isinstance(error, OverflowError | UnicodeError):
             return InvalidError(f"the database cannot hold a value: {type(error).__name__}")
-        return UnavailableError(f"the database does not answer: {error}")
+        said = "it hangs" if isinstance(error, TimeoutError) else str(error)
+        return UnavailableError(f"the database does not answer: {said}")
     # A StatementError that no driver raised comes from a column type. Of the PostgreSQL driver's errors only
     # the class tells that a value was refused, and its message may quote the value.
     by_driver = isinstance(error, DBAPIError)
@@ -267,13 +303,17 @@ async def _put_counters(connection: AsyncConnection, counters: dict[str, int]) -
     )
 
 
-async def _log(connection: AsyncConnection, changes: ChangeSet) -> int:
+async def _lock_log(connection: AsyncConnection) -> None:
+    """Until the transaction ends nobody else commits; SQLite has one writer anyway."""
+    if connection.dialect.name == "postgresql":
+        await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _SEQ_LOCK})
+
+
+async def _log(connection: AsyncConnection, changes: ChangeSet, mark: str) -> int:
     """Take the next `seq`. Under a lock: else a later number could be committed first and the earlier be
     missed.
     """
-    postgres = connection.dialect.name == "postgresql"
-    if postgres:
-        await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _SEQ_LOCK})
+    await _lock_log(connection)
     last = await connection.scalar(select(func.max(schema.changes.c.seq)))
     seq = int(last or 0) + 1
     summary = ",".join(
@@ -290,11 +330,12 @@ async def _log(connection: AsyncConnection, changes: ChangeSet) -> int:
         if getattr(changes, name)
     )
     await connection.execute(
-        insert(schema.changes), {"seq": seq, "at": datetime.now(UTC), "summary": summary}
+        insert(schema.changes),
+        {"seq": seq, "at": datetime.now(UTC), "summary": f"{mark} {summary}".rstrip()},
     )
     if seq % 1000 == 0:
         await connection.execute(delete(schema.changes).where(schema.changes.c.seq <= seq - KEPT_CHANGES))
-    if postgres:
+    if connection.dialect.name == "postgresql":
         await connection.execute(
             text("SELECT pg_notify(:channel, :seq)"), {"channel": CHANNEL, "seq": str(seq)}
         )

@@ -24,9 +24,11 @@ Right = Literal[
     "access:read",
     "access:write",
     "audit:read",
+    "inventory:read",
 ]
 """`<noun>:read` to look, `<noun>:write` to change. `keys` are those that let machines or programs in,
-`access` is access for a limited time, `audit` the record of who did what."""
+`access` is access for a limited time, `audit` the record of who did what, `inventory` the list of all keys
+with what is known of them elsewhere."""
 
 ALL: frozenset[Right] = frozenset(get_args(Right))
 READING: frozenset[Right] = frozenset(right for right in ALL if right.endswith(":read"))

@@ -45,5 +45,6 @@ FIELDS: Mapping[str, str] = {
     "sink": "where audit entries go",
     "status": "HTTP status of the answer",
     "task": "name of a background task",
+    "url": "where something was fetched from",
     "version": "of this program, or of a gateway's wish",
 }

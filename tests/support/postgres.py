@@ -29,6 +29,7 @@ class Cluster:
     port: int
     directory: Path
     psql: str
+    pid: int
 
     def create_database(self, name: str) -> None:
         self.run(f'CREATE DATABASE "{name}"')
@@ -55,6 +56,16 @@ class Cluster:
             check=True,
             capture_output=True,
         )
+
+    def processes(self) -> list[int]:
+        """The server and its children, one for each connection and task."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        return [self.pid, *map(int, children)]
+
+    def signal(self, number: int) -> None:
+        """Send a signal to all of them: SIGSTOP makes a database that hangs, SIGCONT heals it."""
+        for pid in self.processes():
+            os.kill(pid, number)
 
     def url(self, name: str):  # type: ignore[no-untyped-def]
         return postgres_url("127.0.0.1", self.port, name, USER)
@@ -113,7 +124,7 @@ def running_cluster() -> Iterator[Cluster]:
         with log.open("wb") as output:
             server = subprocess.Popen(command, cwd=directory, stdout=output, stderr=subprocess.STDOUT)
         try:
-            cluster = Cluster(port, directory, binaries["psql"])
+            cluster = Cluster(port, directory, binaries["psql"], server.pid)
             _wait_until_up(cluster, server, log)
             yield cluster
         finally:

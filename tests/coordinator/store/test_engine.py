@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sqlite3
 import threading
 import uuid
@@ -11,8 +12,10 @@ import pytest
 from sqlalchemy import URL, text
 from sqlalchemy.exc import OperationalError
 
+from coordinator.store import engine
 from coordinator.store.engine import _set_journal_mode, make_engine, postgres_url, reading, sqlite_url
-from coordinator.tailnet.errors import InvalidError
+from coordinator.store.store import Store
+from coordinator.tailnet.errors import InvalidError, UnavailableError
 from tests.support.postgres import USER, Cluster
 
 
@@ -118,3 +121,20 @@ def test_a_new_database_that_another_server_is_filling_is_waited_for(tmp_path: P
     timer.join()
     mine.close()
     other.close()
+
+
+@pytest.mark.postgres
+async def test_a_database_that_hangs_is_not_waited_for(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "SLOW_STATEMENT_SECONDS", 0.5)
+    cluster.create_database("hangs")
+    store = await Store.open(cluster.url("hangs"))
+    cluster.signal(signal.SIGSTOP)
+    try:
+        with pytest.raises(UnavailableError, match="it hangs"):
+            await store.ping()
+    finally:
+        cluster.signal(signal.SIGCONT)
+    await store.ping()
+    await store.close()

@@ -9,17 +9,19 @@ import subprocess
 import sys
 import textwrap
 import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from ipaddress import IPv4Address
 
 import pytest
 from sqlalchemy import URL, text
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from coordinator.store.engine import make_engine, sqlite_url
 from coordinator.store.store import Store
-from coordinator.tailnet.errors import ConflictError, InvalidError, UnavailableError
+from coordinator.tailnet.errors import ConflictError, InDoubtError, InvalidError, UnavailableError
 from coordinator.tailnet.identities import LinkedIdentity
 from coordinator.tailnet.nodes import NodeID
 from coordinator.tailnet.state import ChangeSet, StoredPolicy
@@ -30,6 +32,39 @@ from tests.support.postgres import Cluster
 
 def by_id(*values):  # type: ignore[no-untyped-def]
     return {value.id: value for value in values}
+
+
+@pytest.mark.parametrize("stored", [True, False])
+async def test_a_lost_answer_is_found_out(
+    store: Store, monkeypatch: pytest.MonkeyPatch, stored: bool
+) -> None:
+    begin = store._begin
+
+    @asynccontextmanager
+    async def lossy(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+        async with begin(engine) as connection:
+            yield connection
+            if not stored:
+                raise UnavailableError("the connection broke")
+        raise UnavailableError("the connection broke")
+
+    monkeypatch.setattr(store, "_begin", lossy)
+    with pytest.raises(InDoubtError) as caught:
+        await store.commit(ChangeSet(put_users=by_id(make_user(1))))
+    monkeypatch.setattr(store, "_begin", begin)
+    assert await store.landed(caught.value.mark) is stored
+    assert set((await store.load()).users) == ({1} if stored else set())
+    assert await store.landed("00") is False
+
+
+async def test_a_refusal_leaves_no_doubt(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(*args: object) -> int:
+        raise UnavailableError("the connection broke")
+
+    monkeypatch.setattr(store, "_write", away)
+    with pytest.raises(UnavailableError) as caught:
+        await store.commit(ChangeSet(put_users=by_id(make_user(1))))
+    assert not isinstance(caught.value, InDoubtError)
 
 
 async def test_what_was_committed_is_loaded_again(store: Store) -> None:
