@@ -233,7 +233,7 @@ wireguard_records = Table(
     Column("id", Text, primary_key=True),
     Column("document", Text, nullable=False),
 )
-"""Gateways, peers and tokens of plain WireGuard, as documents under `kind:id`: they are always loaded whole."""
+"""Gateways, peers and tokens of plain WireGuard, as documents under `kind:id`, always loaded whole."""
 
 counters = Table(
     "counters",

@@ -33,7 +33,9 @@ def parse_public_key(text: str) -> str:
     raw = _decode(text)
     number = int.from_bytes(raw, "little")
     if number >= PRIME:
-        raise KeyTextError("the public key is not in its canonical form; make one with `wg genkey | wg pubkey`")
+        raise KeyTextError(
+            "the public key is not in its canonical form; make one with `wg genkey | wg pubkey`"
+        )
     if number in LOW_ORDER:
         raise KeyTextError("the public key is a point of low order, with which nothing can be kept secret")
     return b64encode(raw).decode()

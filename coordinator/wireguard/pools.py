@@ -49,7 +49,9 @@ def parse_pool(networks: Iterable[str], team: str = "") -> Pool:
     for text in networks:
         network = _network(text)
         if network.version in found:
-            raise PoolError(f"a pool has one network of each family, and {text} is the second IPv{network.version}")
+            raise PoolError(
+                f"a pool has one network of each family, and {text} is the second IPv{network.version}"
+            )
         found[network.version] = network
     if not found:
         raise PoolError("a pool needs a network such as 10.90.0.0/24 or fd00:90::/64")
@@ -57,7 +59,7 @@ def parse_pool(networks: Iterable[str], team: str = "") -> Pool:
 
 
 def overlap(ours: Pool, theirs: Pool) -> str:
-    """Why two pools cannot both be used: networks that overlap without being the same; empty when they can."""
+    """Why two pools cannot both be used: networks that overlap without being equal; empty if they can."""
     for one in map(ip_network, ours.networks):
         for other in map(ip_network, theirs.networks):
             if one != other and one.version == other.version and one.overlaps(other):
