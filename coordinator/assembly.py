@@ -31,6 +31,7 @@ from coordinator.services.ssh_checks import SSHChecks
 from coordinator.services.sweeper import Sweeper
 from coordinator.services.tailnet import Tailnet
 from coordinator.services.users import UserService
+from coordinator.services.wireguard import WireGuard
 from coordinator.settings.model import Database, Settings
 from coordinator.store.engine import postgres_url, sqlite_url
 from coordinator.store.store import Store
@@ -41,6 +42,7 @@ from coordinator.tailnet.errors import CoordinatorError
 from coordinator.tailnet.facts import tailnet_facts
 from coordinator.tailnet.snapshot import Snapshot
 from coordinator.tailnet.state import TailnetState
+from coordinator.wireguard_setup import start_wireguard
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +67,7 @@ class Services:
     approval: DeviceApproval
     limits: RateLimits
     identities: IdentityService
+    wireguard: WireGuard
 
     async def healthy(self) -> bool:
         """Whether the database answers."""
@@ -133,6 +136,7 @@ async def start_services(
         approval=DeviceApproval(tailnet),
         limits=limits,
         identities=IdentityService(tailnet),
+        wireguard=start_wireguard(stack, settings, tailnet, policy, access, state.wireguard),
     )
 
 

@@ -66,6 +66,8 @@ from coordinator.web.middleware import add_headers, errors
 from coordinator.web.oidc_pages import OIDCPages
 from coordinator.web.public import PublicPages
 from coordinator.web.rate_limits import page_limits
+from coordinator.web.wireguard_routes import OpenWireGuardRoutes, WireGuardRoutes
+from coordinator.wireguard_edge import alert_sinks, wireguard_callers
 from derp.admission import Admission, AllowAll
 from derp.certificate import CertificateError, ensure_self_signed
 from derp.keys import KeyFormatError, load_or_create_private_key
@@ -237,13 +239,26 @@ class Server:
             AttributeRoutes(services.attributes, services.nodes),
             AuthRoutes(services.registration, services.logins, services.checks),
             AuditRoutes(
-                await start_audit(stack, self._settings.audit, services.store, tailnet, services.policy)
+                await start_audit(
+                    stack,
+                    self._settings.audit,
+                    services.store,
+                    tailnet,
+                    services.policy,
+                    alert_sinks(self._settings.wireguard),
+                )
             ),
+            wireguard := WireGuardRoutes(services.wireguard, services.users, services.limits),
         ]
-        await self._serve_api(stack, api_app(nouns, services.healthy, version_document()))
+        open_routes = OpenWireGuardRoutes(wireguard)
+        await self._serve_api(stack, api_app([*nouns, open_routes], services.healthy, version_document()))
         guard = BearerGuard(services.api_keys, services.limits)
         remote = [guard.guard(route) for noun in nouns for route in noun.routes()]
+        callers = wireguard_callers(services, self._oidc)
+        remote += wireguard.public_routes(callers.guard)
         await self._serve_public(stack, [*remote, *pages.routes()], control, relay)
+        # Gateways that wait for news are answered before the listener waits for its requests to end.
+        stack.callback(services.wireguard.wishes.let_go)
         lag = spawn("loop lag", _measure_lag(tailnet))
         stack.callback(lag.cancel)
         return services.policy

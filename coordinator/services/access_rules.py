@@ -5,7 +5,7 @@ The answers depend on the policy as written, the users and nodes of the moment, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -35,6 +35,8 @@ class Asked:
     reason: str = ""
     ticket: str = ""
     break_glass: bool = False
+    plain: bool = False
+    """Asked for by a device that is no machine of the tailnet."""
 
 
 class AccessRules:
@@ -43,6 +45,8 @@ class AccessRules:
     def __init__(self, tailnet: Tailnet, policy: PolicyService) -> None:
         self._tailnet = tailnet
         self._policy = policy
+        self.has_plain_device: Callable[[int, str], bool] = lambda user_id, profile: False
+        """Whether a person has a device outside of the tailnet that waits for a profile."""
 
     def profiles(self) -> list[AccessProfile]:
         """The profiles of the policy as written."""
@@ -105,8 +109,11 @@ class AccessRules:
         hours = open_hours(profile)
         if hours is not None and not asked.break_glass and not hours.holds(now):
             raise ForbiddenError(f"`{name}` opens only {hours_text(profile)}")
-        machines = self.asking_machines(asked)
         postures = [word.text for word in profile.src_posture]
+        plain = asked.plain or self.has_plain_device(asked.user.id, name)
+        if plain and asked.node_id is None and not postures:
+            return
+        machines = self.asking_machines(asked)
         fit = [node for node in machines if index.has_posture(postures, node_fact(node, 0))]
         if not fit:
             wanted = " or ".join(postures)

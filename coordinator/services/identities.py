@@ -54,6 +54,10 @@ class IdentityService:
 
         return await self._tailnet.execute(command)
 
+    async def known(self, identifier: str) -> User | None:
+        """The user an identity is, if it is one."""
+        return await self._tailnet.execute(lambda directory: _holder(directory, identifier))
+
     async def refreshed(self, tried: LinkedIdentity, identity: Identity | None, sealed_token: str) -> None:
         """The provider renewed a grant.
 

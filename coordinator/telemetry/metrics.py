@@ -29,6 +29,7 @@ class Metrics:
         self._count_maps()
         self._count_changes()
         self._count_audit()
+        self._count_wireguard()
         self.loop_lag_seconds = self._histogram("loop_lag_seconds", "How late the event loop ran a timer.")
         self.nodes = self._gauge("nodes", "Nodes, by presence.", "presence")
 
@@ -61,6 +62,16 @@ class Metrics:
             "audit_refusals_unrecorded",
             "Refused registrations beyond what is recorded in the audit log.",
         )
+
+    def _count_wireguard(self) -> None:
+        self.wireguard_peers = self._gauge("wireguard_peers", "Plain WireGuard peers, by state.", "state")
+        self.wireguard_connected = self._gauge(
+            "wireguard_connected", "Keys of plain WireGuard peers with a handshake of the last minutes."
+        )
+        self.wireguard_bytes = self._counter(
+            "wireguard_bytes", "Bytes of plain WireGuard peers, as gateways count them.", "direction"
+        )
+        self.wireguard_alerts = self._counter("wireguard_alerts", "Alerts raised.", "kind")
 
     def _counter(self, name: str, about: str, *labels: str) -> Counter:
         return Counter(f"{_PREFIX}{name}", about, labels, registry=self.registry)

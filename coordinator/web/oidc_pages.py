@@ -81,6 +81,11 @@ class OIDCPages:
         self._confirmations: SingleUse[Confirmation] = SingleUse(clock, random_hex)
         self._sessions: SingleUse[BrowserSession] = SingleUse(clock, random_hex, SESSION_LIFETIME)
 
+    @property
+    def providers(self) -> Mapping[str, Provider]:
+        """The providers by name."""
+        return self._providers
+
     def routes(self) -> list[web.RouteDef]:
         """All routes."""
         return [

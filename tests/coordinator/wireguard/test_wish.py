@@ -1,4 +1,4 @@
-"""The wish: keys, addresses, windows, two interfaces while a key is replaced, and a version of the content."""
+"""The wish: keys, addresses, windows, two interfaces while a key is replaced, the version of its content."""
 
 from __future__ import annotations
 
