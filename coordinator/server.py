@@ -32,6 +32,7 @@ from coordinator.netmap.ssh import ACTION_PATH
 from coordinator.noise.keys import public_key
 from coordinator.noise_key import load_noise_key, load_or_create_noise_key
 from coordinator.oidc_setup import start_oidc
+from coordinator.services.audit import AuditService
 from coordinator.services.policy import PolicyService
 from coordinator.services.tailnet import Tailnet
 from coordinator.settings.model import Settings
@@ -226,30 +227,16 @@ class Server:
             logins=services.logins,
             log_in=self._oidc.begin if self._oidc else None,
         )
-        nouns: list[Routes] = [
-            UserRoutes(services.users),
-            IdentityRoutes(services.identities),
-            PreAuthKeyRoutes(services.keys, services.users),
-            NodeRoutes(services.nodes, services.users, services.registration),
-            OwnershipRoutes(services.ownership, services.nodes, services.users),
-            ApiKeyRoutes(services.api_keys, services.users),
-            DeviceApprovalRoutes(services.approval, services.nodes),
-            PolicyRoutes(services.policy),
-            AccessRoutes(services.access, services.incidents, services.users, utc_now),
-            AttributeRoutes(services.attributes, services.nodes),
-            AuthRoutes(services.registration, services.logins, services.checks),
-            AuditRoutes(
-                await start_audit(
-                    stack,
-                    self._settings.audit,
-                    services.store,
-                    tailnet,
-                    services.policy,
-                    alert_sinks(self._settings.wireguard),
-                )
-            ),
-            wireguard := WireGuardRoutes(services.wireguard, services.users, services.limits),
-        ]
+        audit = await start_audit(
+            stack,
+            self._settings.audit,
+            services.store,
+            tailnet,
+            services.policy,
+            alert_sinks(self._settings.wireguard),
+        )
+        wireguard = WireGuardRoutes(services.wireguard, services.users, services.limits)
+        nouns = [*_nouns(services, audit), wireguard]
         open_routes = OpenWireGuardRoutes(wireguard)
         await self._serve_api(stack, api_app([*nouns, open_routes], services.healthy, version_document()))
         guard = BearerGuard(services.api_keys, services.limits)
@@ -406,6 +393,24 @@ class Server:
             f"Look at them with:  {command} nodes list\n",
             flush=True,
         )
+
+
+def _nouns(services: Services, audit: AuditService) -> list[Routes]:
+    """The API of everything but plain WireGuard."""
+    return [
+        UserRoutes(services.users),
+        IdentityRoutes(services.identities),
+        PreAuthKeyRoutes(services.keys, services.users),
+        NodeRoutes(services.nodes, services.users, services.registration),
+        OwnershipRoutes(services.ownership, services.nodes, services.users),
+        ApiKeyRoutes(services.api_keys, services.users),
+        DeviceApprovalRoutes(services.approval, services.nodes),
+        PolicyRoutes(services.policy),
+        AccessRoutes(services.access, services.incidents, services.users, utc_now),
+        AttributeRoutes(services.attributes, services.nodes),
+        AuthRoutes(services.registration, services.logins, services.checks),
+        AuditRoutes(audit),
+    ]
 
 
 def _end(stop: asyncio.Future[_Stop], how: _Stop) -> None:

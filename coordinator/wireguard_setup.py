@@ -9,8 +9,10 @@ from contextlib import AsyncExitStack
 from coordinator.services.access import AccessService
 from coordinator.services.policy import PolicyService
 from coordinator.services.tailnet import Tailnet
+from coordinator.services.users import UserService
 from coordinator.services.wireguard import WireGuard
 from coordinator.services.wireguard_alerts import WireGuardAlerts
+from coordinator.services.wireguard_apply import WireGuardApply
 from coordinator.services.wireguard_book import WireGuardBook
 from coordinator.services.wireguard_gateways import WireGuardGateways
 from coordinator.services.wireguard_keeper import KeeperRules, WireGuardKeeper
@@ -67,23 +69,19 @@ def start_wireguard(
     for part in (wishes, keeper):
         part.start()
         stack.push_async_callback(part.close)
+    gateways = WireGuardGateways(tailnet, book, random_bytes, taken)
+    limits = PeerRules(address_rest=chosen.address_rest, peers_per_user=chosen.peers_per_user)
+    peers = WireGuardPeers(tailnet, book, access, openings, reach, limits, random_bytes)
     return WireGuard(
         clock=tailnet.clock,
         book=book,
         openings=openings,
         reach=reach,
         wishes=wishes,
-        gateways=WireGuardGateways(tailnet, book, random_bytes, taken),
-        peers=WireGuardPeers(
-            tailnet,
-            book,
-            access,
-            openings,
-            reach,
-            PeerRules(address_rest=chosen.address_rest, peers_per_user=chosen.peers_per_user),
-            random_bytes,
-        ),
+        gateways=gateways,
+        peers=peers,
         tokens=WireGuardTokens(tailnet, book, access, random_bytes),
         observation=observation,
         keeper=keeper,
+        apply=WireGuardApply(tailnet, gateways, peers, UserService(tailnet), random_bytes),
     )

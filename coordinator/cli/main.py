@@ -8,7 +8,18 @@ from typing import Annotated
 
 import typer
 
-from coordinator.cli import access, apikeys, audit, nodes, output, policy, preauthkeys, routes, users
+from coordinator.cli import (
+    access,
+    apikeys,
+    audit,
+    nodes,
+    output,
+    policy,
+    preauthkeys,
+    routes,
+    users,
+    wireguard,
+)
 from coordinator.cli.arguments import prepare
 from coordinator.cli.client import call
 from coordinator.cli.output import CommandError
@@ -32,6 +43,7 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(routes.app, name="routes", hidden=True)
 app.add_typer(access.app, name="access")
 app.add_typer(apikeys.app, name="apikeys")
+app.add_typer(wireguard.app, name="wireguard")
 app.add_typer(auth, name="auth")
 app.add_typer(generate, name="generate")
 app.command("serve")(serve)

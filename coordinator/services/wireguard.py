@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from coordinator.services.wireguard_apply import WireGuardApply
 from coordinator.services.wireguard_book import WireGuardBook
 from coordinator.services.wireguard_gateways import WireGuardGateways
 from coordinator.services.wireguard_keeper import WireGuardKeeper
@@ -30,3 +31,4 @@ class WireGuard:
     tokens: WireGuardTokens
     observation: WireGuardObservation
     keeper: WireGuardKeeper
+    apply: WireGuardApply

@@ -83,7 +83,7 @@ class WireGuardPeers:
         """
         wanted = replace(wanted, public_key=public_key(wanted.public_key))
         basis, wanted = self._basis(wanted, caller)
-        profile = self._profile(wanted, caller)
+        profile = self._profile(wanted)
         known = self._known(wanted, basis, caller)
         ask = self._ask(wanted, basis, profile, known)
         if known is not None and ask is None:
@@ -225,6 +225,18 @@ class WireGuardPeers:
 
         return await self._tailnet.execute(command)
 
+    def require_profile(self, wanted: PeerWanted) -> None:
+        """The policy has the profile, and gateways can hold somebody to it.
+
+        Raises:
+            NotFoundError, InvalidError, ForbiddenError: what is wrong.
+        """
+        self._profile(wanted)
+
+    def new_secret(self) -> str:
+        """A preshared key."""
+        return new_preshared_key(self._random_bytes)
+
     def gateway_for(self, directory: Directory, wanted: PeerWanted) -> Gateway:
         """The gateway that was named, or the only one that serves the profile.
 
@@ -239,7 +251,12 @@ class WireGuardPeers:
             if not gateway.profiles or wanted.profile in gateway.profiles
         ]
         if wanted.gateway:
-            named = directory.wireguard.gateway(self._book.gateway(wanted.gateway).id)
+            made_now = directory.wireguard.named("wggateway", wanted.gateway)
+            named = (
+                made_now
+                if isinstance(made_now, Gateway)
+                else directory.wireguard.gateway(self._book.gateway(wanted.gateway).id)
+            )
             if named not in fit:
                 raise InvalidError(f"gateway `{named.name}` does not serve profile `{wanted.profile}`")
             fit = [named]
@@ -315,7 +332,7 @@ class WireGuardPeers:
             )
         return wanted
 
-    def _profile(self, wanted: PeerWanted, caller: WireGuardCaller) -> AccessProfile | None:
+    def _profile(self, wanted: PeerWanted) -> AccessProfile | None:
         if not wanted.profile:
             return None
         profile = self._access.rules.profile(wanted.profile)

@@ -9,6 +9,7 @@ from aiohttp import web
 from coordinator.services.rate_limits import RateLimits
 from coordinator.services.users import UserService
 from coordinator.services.wireguard import WireGuard
+from coordinator.web.api.wireguard_apply import WireGuardApplyRoutes
 from coordinator.web.api.wireguard_gateways import WireGuardGatewayRoutes
 from coordinator.web.api.wireguard_peers import WireGuardPeerRoutes
 from coordinator.web.api.wireguard_tokens import WireGuardTokenRoutes
@@ -25,6 +26,7 @@ class WireGuardRoutes:
         self._nouns = (
             WireGuardGatewayRoutes(wireguard.gateways, wireguard.wishes, wireguard.observation),
             WireGuardTokenRoutes(wireguard.tokens, users, wireguard.clock),
+            WireGuardApplyRoutes(wireguard.apply),
             self._peers,
         )
         self._endpoints = GatewayEndpoints(
