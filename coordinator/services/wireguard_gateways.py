@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from coordinator.services.tailnet import Tailnet
@@ -175,6 +175,8 @@ class WireGuardGateways:
         ):
             if not low <= value <= high:
                 raise InvalidError(f"the {name} of a gateway is from {low} to {high}, not {value}")
+        for server in wanted.dns:
+            _require_address(server)
         teams = [pool.team for pool in wanted.pools]
         if len(set(teams)) != len(teams):
             raise InvalidError("each team, and everybody, has one pool on a gateway at most")
@@ -347,6 +349,13 @@ def pools_from(texts: Mapping[str, list[str]]) -> tuple[Pool, ...]:
         return tuple(parse_pool(networks, team) for team, networks in texts.items())
     except PoolError as error:
         raise InvalidError(str(error)) from error
+
+
+def _require_address(text: str) -> None:
+    try:
+        ip_address(text)
+    except ValueError:
+        raise InvalidError(f"name server `{text[:80]}` is not an address such as 10.1.2.53") from None
 
 
 def _require_apart(directory: Directory, pools: tuple[Pool, ...], gateway_id: int | None) -> None:
