@@ -13,8 +13,6 @@ def moment_after(option: str, text: str) -> str:
 
     try:
         return (datetime.now(UTC) + parse_duration(text)).isoformat()
-    except OverflowError:
-        output.fail(f"{option}: `{text}` is too far away")
     except ValueError:
         return _moment(option, text)
 
