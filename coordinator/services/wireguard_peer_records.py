@@ -148,7 +148,7 @@ def record_peer(
         peer_facts(peer),
         before=None if before is None else peer_facts(before),
         name=peer.name,
-        reason=reason or peer.reason,
+        reason=reason or directory.origin.reason or ("" if verb == "wgpeer.end" else peer.reason),
     )
 
 

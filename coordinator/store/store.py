@@ -332,6 +332,8 @@ async def _log(connection: AsyncConnection, changes: ChangeSet, mark: str) -> in
             "put_preauth_keys",
             "put_policies",
             "put_access",
+            "put_wireguard",
+            "delete_wireguard",
         )
         if getattr(changes, name)
     )
