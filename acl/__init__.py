@@ -20,12 +20,12 @@ from acl.hujson import decode_policy, parse_hujson, standardize
 from acl.index import PolicyIndex
 from acl.packet_filter import CapGrant, DstPort, FilterRule
 from acl.problems import PolicyError, Problem, Span, service_error
-from acl.profiles import OpenWindow, with_windows
 from acl.reach import Reach, ReachRule
 from acl.reading import read_policy
 from acl.ssh import SSHAction, SSHRule
 from acl.validate import check_document
 from acl.visibility import PeerView, SelfView
+from acl.windows import OpenWindow
 
 __all__ = [
     "AccessProfile",
@@ -55,7 +55,6 @@ __all__ = [
     "parse_policy",
     "service_error",
     "standardize",
-    "with_windows",
 ]
 
 

@@ -15,6 +15,7 @@ from acl.addresses import AddressRange, parse_prefix, parse_range
 from acl.facts import NodeFact, UserFact
 from acl.index import PolicyIndex
 from acl.ports import DEFAULT_PROTOCOLS, PROTOCOLS
+from acl.profile_changes import ON_REQUEST, profile_facts, term_changes
 
 __all__ = ["AccessChange", "access_changes"]
 
@@ -65,11 +66,12 @@ def access_changes(
             spans = _subtract(left.get(key, []), right.get(key, []))
             if spans:
                 changes.setdefault((source, destination, opens), []).append(_spell(kind, spans))
-    return sorted(
-        AccessChange(source, destination, what, opens)
+    found = [
+        AccessChange(source, destination, ", ".join(_joined(whats)), opens)
         for (source, destination, opens), whats in changes.items()
-        for what in [", ".join(_joined(whats))]
-    )
+    ]
+    terms = term_changes(old.policy, new.policy)
+    return sorted([*found, *(AccessChange(*each) for each in terms)])
 
 
 def _access(
@@ -91,6 +93,8 @@ def _access(
         for user in users:
             if index.tag_allowed(tag, user.id):
                 found[user.login, tag, "may apply the tag"] = [_NO_PORTS]
+    for source, destination, kind, span in profile_facts(index, users):
+        found.setdefault((source, destination, kind), []).append(span)
     return {key: _merge(spans) for key, spans in found.items()}
 
 
@@ -229,7 +233,8 @@ def _spell(kind: str, spans: Sequence[Span]) -> str:
         "*" if span == (0, 65535) else str(span[0]) if span[0] == span[1] else f"{span[0]}-{span[1]}"
         for span in spans
     )
-    return f"{kind}:{shown}"
+    kind, on_request, profile = kind.partition(ON_REQUEST)
+    return f"{kind}:{shown}{on_request}{profile}"
 
 
 def _joined(whats: list[str]) -> list[str]:

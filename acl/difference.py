@@ -15,6 +15,7 @@ from acl.node_attributes import disables_ipv4
 from acl.nodes import bits
 from acl.packet_filter import plan_of
 from acl.visibility import peer_routes
+from acl.windows import window_rules
 
 if TYPE_CHECKING:
     from acl.classes import NodeClass, Rule
@@ -171,6 +172,14 @@ def _role_differences(old: Engine, new: Engine) -> int:
     return out
 
 
+def _same_rules(engine: Engine, facts: TailnetFacts) -> bool:
+    """Whether no rule, and no access profile, speaks of a WireGuard peer that is another one now."""
+    return (
+        compile_rules(engine.policy, facts.peers) == engine.templates
+        and window_rules(engine.policy, facts.peers) == engine.window_rules
+    )
+
+
 def same_for_present_users(engine: Engine, facts: TailnetFacts, directory: IdentityDirectory) -> bool:
     """Whether other facts leave the rules, and every user who has nodes, what they were.
 
@@ -178,7 +187,7 @@ def same_for_present_users(engine: Engine, facts: TailnetFacts, directory: Ident
     """
     if facts.auto_updates != engine.facts.auto_updates:
         return False
-    if facts.peers != engine.facts.peers and compile_rules(engine.policy, facts.peers) != engine.templates:
+    if facts.peers != engine.facts.peers and not _same_rules(engine, facts):
         return False
     present = engine.nodes.owned.keys()
     if any(directory.users.get(user) != engine.directory.users.get(user) for user in present):

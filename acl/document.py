@@ -129,6 +129,14 @@ class PolicyTest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AccessTest:
+    """One entry of `access.tests`: a test that holds while its source has a window of the profile open."""
+
+    profile: Word | None
+    test: PolicyTest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SshTest:
     """One entry of `sshTests`."""
 
@@ -161,6 +169,7 @@ class AccessProfile:
         ssh_users: logins that are opened on the destinations.
         approvers: who may approve; never the one who asked.
         unanswered: how long a request waits for an answer.
+        mint: tags of a machine that may be let in for a window, from outside of the tailnet; None: none may.
     """
 
     name: Word
@@ -180,6 +189,7 @@ class AccessProfile:
     max_active: int | None
     break_glass: Words
     unanswered: Word | None
+    mint: Words | None = None
     span: Span
 
 
@@ -213,6 +223,7 @@ class Policy:
     one_cgnat_route: str = ""
     attribute_declarations: tuple[AttributeDeclaration, ...] = ()
     access_profiles: tuple[AccessProfile, ...] = ()
+    access_tests: tuple[AccessTest, ...] = ()
     warnings: tuple[Problem, ...] = ()
     text: str = ""
 

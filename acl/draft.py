@@ -36,15 +36,8 @@ class PolicyDraft:
     problems: tuple[Problem, ...] = ()
     _engine: Engine | None = field(default=None, repr=False)
 
-    def compile(self, *, checked: bool = False) -> None:
-        """Do the work; in any thread, once. An engine is made only if there is no problem without one.
-
-        Args:
-            checked: the policy was found good before, so nothing is checked again.
-        """
-        if checked:
-            self._engine = Engine(self.policy, self.facts, self.nodes)
-            return
+    def compile(self) -> None:
+        """Do the work; in any thread, once. An engine is made only if there is no problem without one."""
         if self.policy is not None:
             self.problems = tuple(check_against(self.policy, self.facts))
         if not self.problems:

@@ -23,8 +23,9 @@ from acl.nodes import NodeTable, RangeIndex, bits, node_addresses
 from acl.postures import parse_assertion, satisfies
 from acl.resolve import MEMBER, TAGGED, AddressSet, IdentityDirectory, Profile
 from acl.routes import NodeRoutes, RouteTable
-from acl.ssh import SshTable
+from acl.ssh import SshTable, login_entry
 from acl.updates import load
+from acl.windows import window_rules
 
 __all__ = ["Engine"]
 
@@ -63,6 +64,8 @@ class Engine:
         self.odd = 0  # nodes outside the tailnet's own ranges: `*` covers them only through somebody's route
         self._blocks: dict[tuple[object, ...], set[AddressSet]] = {}
         self._identities_of: dict[tuple[int | None, tuple[str, ...]], frozenset[str]] = {}
+        self.opened: list[Rule] = []  # rules of open windows, but for those through routers
+        self.windowed: dict[int, frozenset[str]] = {}  # node's id -> identities of the windows open for it
         self._compile(policy)
         load(self, nodes)
 
@@ -79,18 +82,33 @@ class Engine:
         self.attributes = AttributeTable(policy, self)
         self.ssh = SshTable(policy, self)
         self.scoped = bool(self.self_templates)
+        self._prepare_windows(policy)
         self._postures = {
             entry.name.text: tuple(parse_assertion(word.text) for word in entry.items)
             for entry in (policy.postures if policy is not None else ())
         }
         used = {name for spec, _ in self.sets for name in spec.postures}
         used |= {name for template in self.self_templates for name in template.source.postures}
+        used |= {name for rules in self.window_rules.values() for name in rules.postures}
         self._postures = {name: found for name, found in self._postures.items() if name in used}
         # Self sets are made per user later; what they look at must be part of the profiles from the start.
         for template in self.self_templates:
             self._watch(template.source)
             for target in template.targets:
                 self._watch(target.spec)
+
+    def _prepare_windows(self, policy: Policy | None) -> None:
+        """Have the destinations of every profile as sets from the start: a window then only adds rules."""
+        self.window_rules = window_rules(policy, self.facts.peers)
+        found = self.window_rules.values()
+        self.window_places = max((len(rules.network) for rules in found), default=0)
+        for rules in found:
+            for template in rules.network:
+                if template.scope is Scope.GLOBAL:
+                    for target in template.targets:
+                        self.address_set(target.spec)
+            if rules.login is not None:
+                login_entry(rules.login, self)
 
     def _watch(self, spec: SetSpec) -> None:
         """Make the identities and ranges of a set part of every node's profile."""
@@ -161,7 +179,7 @@ class Engine:
             self.odd |= 1 << node.index
             inside = any(True for address in addresses for _ in self.router_ranges.holding(*address))
         return Profile(
-            identities=self.identities(node.owner, node.tags),
+            identities=self.identities(node.owner, node.tags) | self.windowed.get(node.id, frozenset()),
             ranges=ranges,
             in_wildcard=inside,
             postures=self.postures_of(node),

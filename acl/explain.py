@@ -16,6 +16,7 @@ from acl.nodes import node_addresses
 from acl.policy_tests import deciding_rules, named_addresses, spec_holds
 from acl.ports import DEFAULT_PROTOCOLS, parse_protocol
 from acl.problems import Span
+from acl.profile_hints import ProfileHint, opened_by, profile_hints
 from acl.selectors import parse_selector
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Explanation:
         span: where that rule stands.
         source, destination: the selectors of the rule that matched, such as `group:dev` and `tag:server`.
         reason: all of it as one sentence.
+        profiles: access profiles that would open what is denied.
     """
 
     allowed: bool
@@ -45,6 +47,7 @@ class Explanation:
     source: str = ""
     destination: str = ""
     reason: str
+    profiles: tuple[ProfileHint, ...] = ()
 
 
 def _by_name(engine: Engine, name: str) -> list[Address]:
@@ -118,4 +121,17 @@ def explain(index: PolicyIndex, src: str, dst: str, port: int, proto: str = "") 
                 destination=target.text,
                 reason=reason,
             )
-    return Explanation(allowed=False, reason=f"no rule lets `{src}` reach `{dst}` on port {port}")
+    pairs = list(_pairs(sources, destinations))
+    window = opened_by(index, pairs, port, protocols)
+    if window is not None:
+        until = f" until {window.closes_at:%Y-%m-%d %H:%M:%S %Z}" if window.closes_at is not None else ""
+        return Explanation(
+            allowed=True,
+            rule=f"access.profiles[{window.profile}]",
+            span=engine.window_rules[window.profile].span,
+            source=src,
+            reason=f"allowed{until} by request {window.id} through profile `{window.profile}`",
+        )
+    hints = profile_hints(index, pairs, port, protocols)
+    reason = f"no rule lets `{src}` reach `{dst}` on port {port}"
+    return Explanation(allowed=False, reason=reason, profiles=hints)

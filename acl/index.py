@@ -7,7 +7,7 @@ but pure: no clock, no I/O; for one thread.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv4Network
 
 from acl.addresses import parse_prefix
@@ -19,6 +19,7 @@ from acl.engine import Engine
 from acl.facts import NodeFact, TailnetFacts
 from acl.hujson import Json
 from acl.node_attributes import disables_ipv4
+from acl.overlay import Overlay
 from acl.packet_filter import Filled, FilterRule, fill_plan, plan_of, unreduced
 from acl.policy_tests import run_tests
 from acl.postures import parse_assertion, satisfies
@@ -31,6 +32,7 @@ from acl.tag_owners import TagOwners
 from acl.updates import add, refresh_record, remove
 from acl.validate import check_against
 from acl.visibility import PeerView, SelfView, peer_view, prefixes
+from acl.windows import OpenWindow
 
 __all__ = ["PolicyIndex"]
 
@@ -60,6 +62,11 @@ class PolicyIndex:
 
     def _use(self, engine: Engine) -> None:
         self.engine = engine
+        self._overlay = Overlay(engine)
+        self._learn()
+
+    def _learn(self) -> None:
+        engine = self.engine
         self._tag_owners = TagOwners(engine.policy, engine.directory)
         self._approvers = AutoApproverTable(engine.policy, engine.directory)
 
@@ -71,6 +78,11 @@ class PolicyIndex:
     def facts(self) -> TailnetFacts:
         return self._facts
 
+    @property
+    def windows(self) -> Mapping[int, OpenWindow]:
+        """The windows that are open, by id."""
+        return self._overlay.windows
+
     # -- changes ---------------------------------------------------------------------------------------------
 
     def draft(self, policy: Policy | None) -> PolicyDraft:
@@ -78,11 +90,11 @@ class PolicyIndex:
         return PolicyDraft(policy=policy, facts=self._facts, nodes=tuple(self.engine.nodes.by_id.values()))
 
     def adopt(self, draft: PolicyDraft) -> int:
-        """Put a compiled draft in force. Names exactly the nodes whose answers differ."""
+        """Put a compiled draft in force; names those whose answers differ, and the nodes of open windows."""
         return self._exchange(draft.engine(self._facts, self.engine.nodes.by_id))
 
     def replace_policy(self, policy: Policy | None) -> int:
-        """Put another policy in force at once. Names exactly the nodes whose answers differ."""
+        """Put another policy in force at once; names the same nodes."""
         return self._exchange(Engine(policy, self._facts, self.engine.nodes.by_id.values()))
 
     def replace_facts(self, facts: TailnetFacts) -> int:
@@ -93,18 +105,28 @@ class PolicyIndex:
         directory = IdentityDirectory(self.engine.policy, facts)
         if same_for_present_users(self.engine, facts, directory):
             self.engine.know(facts, directory)
-            self._use(self.engine)
+            self._learn()
             return 0
         return self._exchange(Engine(self.engine.policy, facts, self.engine.nodes.by_id.values()))
 
+    def set_windows(self, windows: Iterable[OpenWindow]) -> int:
+        """Have exactly these windows of just-in-time access open; costs what the nodes concerned do.
+
+        Windows stay open when the policy or facts change, and open what the profile of their name says then.
+        Whoever calls this knows who may have one open.
+        """
+        return self._overlay.put(windows)
+
     def _exchange(self, engine: Engine) -> int:
-        changed = changed_nodes(self.engine, engine)
+        # The policies are compared without windows; the nodes of windows are named on top of that.
+        windows = tuple(self._overlay.windows.values())
+        changed = self._overlay.put(()) | changed_nodes(self.engine, engine)
         self._keep_views(engine)
         for filled in self._filters.values():
             filled.plan = None  # or the old engine would live on in here
             filled.parts.clear()
         self._use(engine)
-        return changed
+        return changed | self._overlay.put(windows)
 
     def _keep_views(self, engine: Engine) -> None:
         """Without routes a node looks the same under every policy, unless its IPv4 address comes or goes."""
@@ -155,16 +177,19 @@ class PolicyIndex:
         return remove(self.engine, node)
 
     def check(self, policy: Policy | None = None) -> tuple[Problem, ...]:
-        """What is wrong with a policy (or the one in force) on this tailnet, its own tests included."""
+        """What is wrong with a policy (or the one in force) on this tailnet, its own tests included.
+
+        Open windows are left aside.
+        """
         subject = self.engine.policy if policy is None else policy
         if subject is None:
             return ()
         problems = check_against(subject, self._facts)
-        if problems or not (subject.tests or subject.ssh_tests):
+        if problems or not (subject.tests or subject.ssh_tests or subject.access_tests):
             return tuple(problems)
         engine = self.engine
-        if policy is not None:
-            engine = Engine(policy, self._facts, self.engine.nodes.by_id.values())
+        if policy is not None or self._overlay.windows:
+            engine = Engine(subject, self._facts, self.engine.nodes.by_id.values())
         return tuple(run_tests(engine))
 
     # -- answers about nodes ---------------------------------------------------------------------------------

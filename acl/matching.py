@@ -18,7 +18,7 @@ from acl.routes import NodeRoutes
 if TYPE_CHECKING:
     from acl.engine import Engine
 
-__all__ = ["hit_sets", "routed_parts", "takes_in_internet"]
+__all__ = ["hit_sets", "keeps_entry", "routed_parts", "takes_in_internet"]
 
 
 def hit_sets(engine: Engine, cls: NodeClass) -> tuple[list[AddressSet], dict[AddressSet, bool]]:
@@ -57,6 +57,20 @@ def hit_sets(engine: Engine, cls: NodeClass) -> tuple[list[AddressSet], dict[Add
                 covered[item_set] = None
                 hit[item_set] = False
     return list(covered), hit
+
+
+def keeps_entry(engine: Engine, cls: NodeClass, item_set: AddressSet) -> bool:
+    """Whether a rule about ports keeps an entry for a class: `hit_sets` for one set."""
+    if not cls.profile.placed:
+        return False
+    if item_set in cls.own or item_set.shows_wildcard:
+        return True
+    if cls.profile.router is None:
+        return False
+    exits = bool(cls.routes.exits)
+    if any(cls.routes.overlaps(item) or (exits and inside_internet(item)) for item in item_set.literals()):
+        return True
+    return bool(item_set.nodes & cls.inside)
 
 
 def routed_parts(

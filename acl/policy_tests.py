@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 from acl.addresses import TAILNET, AddressRange, Version, parse_prefix
 from acl.compile import RuleKind, RuleTemplate, SetSpec, Target
-from acl.document import PolicyTest, SshTest, Word
+from acl.document import AccessTest, Policy, PolicyTest, SshTest, Word
 from acl.nodes import bits, node_addresses
 from acl.ports import PortError, parse_protocol
 from acl.problems import Problem, Span
+from acl.profiles import profile_rules
 from acl.resolve import MEMBER, TAGGED
 from acl.selectors import ROLE_AUTOGROUPS, Selector, SelectorKind, parse_selector
 
@@ -286,13 +287,35 @@ def _with_attributes(engine: Engine, test: PolicyTest | SshTest) -> Engine:
     return type(engine)(engine.policy, engine.facts, nodes)
 
 
+def _run_access_test(engine: Engine, policy: Policy, entry: AccessTest, where: str) -> Iterator[Problem]:
+    """A test on the policy and what a window of the profile opens for the source, if that may ask for one."""
+    test, name = entry.test, entry.profile.text.strip() if entry.profile is not None else ""
+    (profile,) = (each for each in policy.access_profiles if each.name.text == name)
+    users_of = engine.directory.users_of
+    if test.src is not None and (policy.acls is not None or policy.grants is not None):
+        asking = users_of(parse_selector(test.src.text).text)
+        may_ask = {user for word in profile.src for user in users_of(parse_selector(word.text).text)}
+        if asking and asking <= may_ask:
+            acls, grants = profile_rules(profile, (test.src,), policy.host_addresses())
+            policy = replace(
+                policy, acls=(*(policy.acls or ()), *acls), grants=(*(policy.grants or ()), *grants)
+            )
+        elif test.accept:
+            yield _failure(test.src.span, f"{where}: `{test.src.text.strip()}` may not ask for `{name}`")
+            return
+    opened = type(engine)(policy, engine.facts, engine.nodes.by_index.values())
+    yield from _run_test(_with_attributes(opened, test), test, where)
+
+
 def run_tests(engine: Engine) -> list[Problem]:
-    """Run both sections; every assertion that does not hold is one problem."""
+    """Run all three sections; every assertion that does not hold is one problem."""
     if engine.policy is None:
         return []
     out: list[Problem] = []
     for number, test in enumerate(engine.policy.tests):
         out.extend(_run_test(_with_attributes(engine, test), test, f"tests[{number}]"))
+    for number, entry in enumerate(engine.policy.access_tests):
+        out.extend(_run_access_test(engine, engine.policy, entry, f"access.tests[{number}]"))
     for number, ssh_test in enumerate(engine.policy.ssh_tests):
         out.extend(_run_ssh_test(_with_attributes(engine, ssh_test), ssh_test, f"sshTests[{number}]"))
     return out

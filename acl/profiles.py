@@ -1,16 +1,15 @@
 """Access profiles: what may be opened for a while, for whom, and who approves (the `access` section).
 
-Here: what a profile says, its checks, and the rules an open window adds to a policy. Not here: requests and
-their life (the server keeps them), and the compiling of rules (`compile`). Read by `reading`, called by
-`validate` and by whoever puts windows in force.
+Here: what a profile says, its checks, and the rules it comes to. Not here: requests and their life (the
+server keeps them), and how an open window gets into filters (`overlay`). Read by `reading`, called by
+`validate` and by `windows`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
 
-from acl.addresses import TAILNET
+from acl.addresses import TAILNET, parse_prefix
 from acl.document import AccessProfile, Acl, Grant, Policy, SshEntry, Word, Words
 from acl.durations import DurationError, parse_duration
 from acl.hours import Hours, HoursError, parse_hours
@@ -21,16 +20,17 @@ from acl.tickets import PatternError, check_pattern
 from acl.validate_rules import check_acl, check_grant, check_via
 
 __all__ = [
-    "OpenWindow",
     "approvals_needed",
+    "check_access_tests",
     "check_profile",
     "default_seconds",
     "duration_seconds",
     "host_scoped",
     "max_seconds",
     "open_hours",
+    "profile_login",
+    "profile_rules",
     "unanswered_seconds",
-    "with_windows",
 ]
 
 REASONS = ("", "required", "optional")
@@ -44,14 +44,6 @@ _MACHINES = (
     SelectorKind.AUTOGROUP,
     SelectorKind.DOMAIN,
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenWindow:
-    """A window that is open: a profile, and the addresses of the machines it is open for."""
-
-    profile: str
-    sources: tuple[str, ...]
 
 
 def default_seconds(profile: AccessProfile) -> float:
@@ -117,12 +109,20 @@ def duration_seconds(text: str) -> float:
 
 def check_profile(profile: AccessProfile, names: Names) -> Iterator[Problem]:
     """The problems of one profile."""
-    rules = list(_rules(profile, (), profile.src))
-    for acl, grant in rules:
-        yield from () if acl is None else check_acl(acl, names)
-        yield from () if grant is None else check_grant(grant, names)
-    if not any(grant for _, grant in rules):
+    acls, grants = profile_rules(profile, profile.src, names.hosts)
+    for acl in acls:
+        yield from check_acl(acl, names)
+    for grant in grants:
+        yield from check_grant(grant, names)
+    if not grants:
         yield from check_via(profile.via, names)
+    for word in profile.dst:
+        selector = parse_selector(split_destination(word.text)[0])
+        if selector.text == "autogroup:self" or selector.kind is SelectorKind.SERVICE:
+            message = (
+                f"{_where(profile)}.dst: a window cannot open {selector.text}; name machines or networks"
+            )
+            yield problem("bad-selector", message, word.span)
     if not profile.dst:
         yield problem(
             "empty-profile", f"{_where(profile)}: dst is empty: nothing would be opened", profile.span
@@ -136,8 +136,37 @@ def check_profile(profile: AccessProfile, names: Names) -> Iterator[Problem]:
             yield found
         elif parse_selector(word.text).kind is SelectorKind.TAG:
             yield problem("tag-approver", f"{_where(profile)}: a tag is nobody who could decide", word.span)
+    yield from _check_mint(profile, names)
     yield from _check_numbers(profile)
     yield from _check_texts(profile)
+
+
+def check_access_tests(policy: Policy) -> Iterator[Problem]:
+    """The tests of access that name no profile of the policy."""
+    known = [profile.name.text for profile in policy.access_profiles]
+    for number, entry in enumerate(policy.access_tests):
+        where = f"access.tests[{number}]"
+        if entry.profile is None:
+            yield problem("unknown-profile", f"{where}: say which profile is open", entry.test.span)
+        elif entry.profile.text.strip() not in known:
+            name = entry.profile.text.strip()
+            message = f"{where}: access profile `{name}` not found"
+            yield problem("unknown-profile", message, entry.profile.span, known, name)
+
+
+def _check_mint(profile: AccessProfile, names: Names) -> Iterator[Problem]:
+    if profile.mint is None:
+        return
+    where = f"{_where(profile)}.mint.tags"
+    if not profile.mint:
+        yield problem(
+            "empty-profile", f"{where} is empty: a minted machine belongs to its tags", profile.span
+        )
+    for word in profile.mint:
+        if parse_selector(word.text).kind is not SelectorKind.TAG:
+            yield problem("misplaced-selector", f'{where}: "{word.text}" is no tag', word.span)
+        elif (found := check_selector(word, Place.OWNER, names)) is not None:
+            yield found
 
 
 def _check_numbers(profile: AccessProfile) -> Iterator[Problem]:
@@ -194,88 +223,66 @@ def _where(profile: AccessProfile) -> str:
     return f"access.profiles[{profile.name.text}]"
 
 
-def _rules(
-    profile: AccessProfile, sources: Sequence[str], src: Words = ()
-) -> Iterator[tuple[Acl | None, Grant | None]]:
-    """The network rules of a profile: one ACL, or with `via` one grant for each destination."""
-    words = src or tuple(Word(source, profile.span) for source in sources)
-    routed = tuple(word for word in profile.dst if profile.via and _is_behind_routers(word))
+def profile_rules(
+    profile: AccessProfile, src: Words, hosts: Mapping[str, str]
+) -> tuple[tuple[Acl, ...], tuple[Grant, ...]]:
+    """The network rules of a profile, for some sources: one ACL, and with `via` a grant for each destination.
+
+    Routers in `via` carry networks only: machines of the tailnet are reached directly, as without `via`.
+
+    Args:
+        hosts: host aliases of the policy, and their addresses.
+    """
+    routed = tuple(word for word in profile.dst if profile.via and _is_behind_routers(word, hosts))
     direct = tuple(word for word in profile.dst if word not in routed)
-    if direct or not profile.dst:
-        action = Word("accept", profile.span)
-        yield (
-            Acl(
-                action=action,
-                src=words,
-                dst=direct,
-                proto=profile.proto,
-                src_posture=profile.src_posture,
-                span=profile.span,
-            ),
-            None,
-        )
+    acls = (
+        Acl(
+            action=Word("accept", profile.span),
+            src=src,
+            dst=direct,
+            proto=profile.proto,
+            src_posture=profile.src_posture,
+            span=profile.span,
+        ),
+    )
+    grants = []
     for destination in routed:
         host, ports = split_destination(destination.text)
         prefix = f"{profile.proto.text}:" if profile.proto is not None else ""
         ip = tuple(Word(f"{prefix}{port.strip()}", destination.span) for port in ports.split(","))
-        yield (
-            None,
+        grants.append(
             Grant(
-                src=words,
+                src=src,
                 dst=(Word(host, destination.span),),
                 ip=ip,
                 app=(),
                 via=profile.via,
                 src_posture=profile.src_posture,
                 span=profile.span,
-            ),
+            )
         )
+    return acls if direct or not profile.dst else (), tuple(grants)
 
 
-def _is_behind_routers(destination: Word) -> bool:
+def _is_behind_routers(destination: Word, hosts: Mapping[str, str]) -> bool:
     """Whether a destination is reached through routers: `via` says nothing about machines of the tailnet."""
     selector = parse_selector(split_destination(destination.text)[0])
     if selector.kind in _MACHINES and selector.text != "autogroup:internet":
         return False
-    inside = selector.prefix is not None and any(selector.prefix.overlaps(own) for own in TAILNET)
-    return not inside
+    prefix = selector.prefix
+    if selector.kind is SelectorKind.HOST:
+        prefix = parse_prefix(hosts.get(selector.text, ""))
+    return prefix is None or not any(own.covers(prefix) for own in TAILNET)
 
 
-def with_windows(policy: Policy, windows: Iterable[OpenWindow]) -> Policy:
-    """The policy while these windows are open; the same object when there are none.
-
-    Rules are taken from the profiles as they are now: a profile that was narrowed narrows its windows, one
-    that is gone closes them. A policy that allows everything has nothing more to open but SSH.
-    """
-    profiles = {profile.name.text: profile for profile in policy.access_profiles}
-    acls, grants, ssh = [], [], []
-    for window in windows:
-        profile = profiles.get(window.profile)
-        if profile is None or not window.sources:
-            continue
-        for acl, grant in _rules(profile, window.sources):
-            acls += [acl] if acl is not None else []
-            grants += [grant] if grant is not None else []
-        if profile.ssh_users:
-            ssh.append(_ssh_rule(profile, window.sources))
-    if not acls and not grants and not ssh:
-        return policy
-    if policy.acls is None and policy.grants is None:
-        return replace(policy, ssh=(*policy.ssh, *ssh)) if ssh else policy
-    return replace(
-        policy,
-        acls=(*(policy.acls or ()), *acls),
-        grants=(*(policy.grants or ()), *grants),
-        ssh=(*policy.ssh, *ssh),
-    )
-
-
-def _ssh_rule(profile: AccessProfile, sources: Sequence[str]) -> SshEntry:
-    hosts = tuple(Word(split_destination(word.text)[0], word.span) for word in profile.dst)
+def profile_login(profile: AccessProfile, src: Words) -> SshEntry | None:
+    """The SSH entry of a profile, for some sources; None when it opens no logins."""
+    if not profile.ssh_users:
+        return None
     return SshEntry(
         action=Word("accept", profile.span),
-        src=tuple(Word(source, profile.span) for source in sources),
-        dst=hosts,
+        src=src,
+        dst=tuple(Word(split_destination(word.text)[0], word.span) for word in profile.dst),
         users=profile.ssh_users,
         check_period=None,
         accept_env=(),

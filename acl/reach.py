@@ -48,7 +48,7 @@ def reach_of(engine: Engine, addresses: Sequence[Address]) -> Reach:
     outbound: set[ReachRule] = set()
     inbound: set[ReachRule] = set()
     routes = tuple(engine.routes.holders)
-    for rule in engine.rules:
+    for rule in (*engine.rules, *engine.opened):
         template = rule.template
         if template.kind is not RuleKind.PORTS:
             continue

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from acl.document import (
     AccessProfile,
+    AccessTest,
     Acl,
     AppCapability,
     AttributeDeclaration,
@@ -45,12 +46,13 @@ GRANT_KEYS = ("src", "dst", "ip", "app", "via", "srcPosture")
 SSH_KEYS = (
     "action", "src", "dst", "users", "checkPeriod", "acceptEnv", "recorder", "enforceRecorder", "srcPosture",
 )  # fmt: skip
-ACCESS_KEYS = ("profiles",)
+ACCESS_KEYS = ("profiles", "tests")
 PROFILE_KEYS = (
     "src", "dst", "proto", "ssh", "via", "defaultDuration", "maxDuration", "approvers", "approvals", "reason",
-    "ticket", "srcPosture", "hours", "maxActive", "breakGlass", "unanswered",
+    "ticket", "srcPosture", "hours", "maxActive", "breakGlass", "unanswered", "mint",
 )  # fmt: skip
 PROFILE_SSH_KEYS = ("users",)
+MINT_KEYS = ("tags",)
 NODE_ATTRIBUTE_KEYS = ("target", "attr", "ipPool", "app")
 AUTO_APPROVER_KEYS = ("routes", "exitNode", "services")
 TEST_KEYS = ("src", "proto", "accept", "deny", "srcPostureAttrs", "user", "allow")
@@ -267,7 +269,14 @@ class _Reader:
         )
 
     def test(self, value: Value, where: str) -> PolicyTest:
-        found = self.fields(value, where, TEST_KEYS)
+        return self._test(self.fields(value, where, TEST_KEYS), value, where)
+
+    def access_test(self, value: Value, where: str) -> AccessTest:
+        found = self.fields(value, where, ("profile", *TEST_KEYS))
+        profile = self.word(found.get("profile"), f"{where}.profile")
+        return AccessTest(profile=profile, test=self._test(found, value, where))
+
+    def _test(self, found: dict[str, Value], value: Value, where: str) -> PolicyTest:
         return PolicyTest(
             src=self.word(self._either(found, "src", "user", where), f"{where}.src"),
             proto=self.word(found.get("proto"), f"{where}.proto"),
@@ -319,18 +328,20 @@ class _Reader:
             )
         return tuple(out)
 
-    def profiles(self, value: Value | None) -> tuple[AccessProfile, ...]:
+    def access(self, value: Value | None) -> tuple[tuple[AccessProfile, ...], tuple[AccessTest, ...]]:
         if value is None or value.data is None:
-            return ()
+            return (), ()
         found = self.fields(value, "access", ACCESS_KEYS)
-        return tuple(
-            self.profile(member) for member in self.members(found.get("profiles"), "access.profiles")
-        )
+        profiles = self.members(found.get("profiles"), "access.profiles")
+        tests = self.entries(found.get("tests"), "access.tests", self.access_test) or ()
+        return tuple(self.profile(member) for member in profiles), tests
 
     def profile(self, member: Member) -> AccessProfile:
         where = f"access.profiles[{json.dumps(member.key)}]"
         found = self.fields(member.value, where, PROFILE_KEYS)
         ssh = found.get("ssh")
+        mint = found.get("mint")
+        minted = {} if mint is None else self.fields(mint, f"{where}.mint", MINT_KEYS)
         login = {} if ssh is None else self.fields(ssh, f"{where}.ssh", PROFILE_SSH_KEYS)
 
         def words(key: str) -> Words:
@@ -357,12 +368,14 @@ class _Reader:
             max_active=self.number(found.get("maxActive"), f"{where}.maxActive"),
             break_glass=words("breakGlass"),
             unanswered=word("unanswered"),
+            mint=None if mint is None else self.words(minted.get("tags"), f"{where}.mint.tags"),
             span=member.key_span,
         )
 
     def policy(self, value: Value, text: str) -> Policy:
         found = self.fields(value, "policy", SECTIONS)
         one_cgnat = self.word(found.get("OneCGNATRoute"), "OneCGNATRoute")
+        profiles, access_tests = self.access(found.get("access"))
         derp_map = found.get("derpMap")
         if derp_map is not None and derp_map.data is not None and not derp_map.is_object:
             self.wrong("derpMap", "an object", derp_map)
@@ -387,7 +400,8 @@ class _Reader:
             randomize_client_port=self.flag(found.get("randomizeClientPort"), "randomizeClientPort"),
             one_cgnat_route="" if one_cgnat is None else one_cgnat.text,
             attribute_declarations=self.attribute_declarations(found.get("attrConfig")),
-            access_profiles=self.profiles(found.get("access")),
+            access_profiles=profiles,
+            access_tests=access_tests,
             text=text,
         )
 

@@ -26,6 +26,8 @@ __all__ = ["AddressSet", "IdentityDirectory", "Profile"]
 
 MEMBER = "autogroup:member"
 TAGGED = "autogroup:tagged"
+WINDOW = "window:"
+"""Begins the identities that mean the source nodes of an open window; no policy can spell one."""
 
 
 class IdentityDirectory:
@@ -70,7 +72,7 @@ class IdentityDirectory:
         if text.startswith("user:*@"):
             domain = text.removeprefix("user:*@")
             return (user.id for user in self.users.values() if login_domain(user) == domain)
-        if text.startswith(("tag:", "autogroup:", "ipset:", "svc:")):
+        if text.startswith(("tag:", "autogroup:", "ipset:", "svc:", WINDOW)):
             return ()
         return self._user(text)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
 from acl.document import Policy, SshEntry
@@ -21,7 +22,7 @@ from acl.validate_ssh import LOCALPART, period_seconds
 if TYPE_CHECKING:
     from acl.engine import Engine
 
-__all__ = ["SSHAction", "SSHRule", "SshTable"]
+__all__ = ["LoginEntry", "SSHAction", "SSHRule", "SshTable", "login_entry"]
 
 SELF = "autogroup:self"
 RECORDER_PORT = 80
@@ -46,17 +47,24 @@ class SSHAction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SSHRule:
-    """Source addresses, pairs of wanted and local user (`""`: refused, `"="`: as wanted), action."""
+    """Source addresses, pairs of wanted and local user (`""`: refused, `"="`: as wanted), action.
+
+    `expires` is when the rule ends by itself: that of an open window.
+    """
 
     principals: tuple[str, ...]
     ssh_users: tuple[tuple[str, str], ...]
     action: SSHAction
     accept_env: tuple[str, ...] = ()
+    expires: datetime | None = None
 
 
 @dataclass(slots=True, eq=False)
-class _Entry:
-    """One `ssh` entry with its sets; `units` caches the principals per source user (None: the tagged)."""
+class LoginEntry:
+    """One `ssh` entry with its sets; `units` caches the principals per source user (None: the tagged).
+
+    `expires` and `order` are a window's: the end of its rules, and their place behind the policy's own.
+    """
 
     sources: list[tuple[AddressSet, bool]]
     destinations: list[AddressSet]
@@ -68,6 +76,8 @@ class _Entry:
     recorders: list[AddressSet]
     enforce_recorder: bool
     accept_env: tuple[str, ...]
+    expires: datetime | None = None
+    order: int = -1
     units: dict[int | None, tuple[str, ...]] | None = None
     everybody: tuple[str, ...] | None = None
 
@@ -103,6 +113,7 @@ class _Entry:
             self.check_period,
             self.enforce_recorder,
             self.accept_env,
+            self.expires,
         )
 
     def forget(self) -> None:
@@ -128,14 +139,15 @@ def _nodes_of(engine: Engine, selector: Selector, postures: tuple[str, ...] = ()
     return engine.address_set(replace(spec, nodes_at=True) if spec.ranges else spec)
 
 
-def _compile(entry: SshEntry, engine: Engine) -> _Entry:
+def login_entry(entry: SshEntry, engine: Engine) -> LoginEntry:
+    """One entry of the `ssh` section over an engine's sets, which are made if need be."""
     postures = engine.maker.postures(entry.src_posture)
     sources = []
     for word in entry.src:
         selector = parse_selector(word.text)
         sources.append((_nodes_of(engine, selector, postures), selector.text == TAGGED))
     destinations = [parse_selector(word.text) for word in entry.dst]
-    return _Entry(
+    return LoginEntry(
         sources=sources,
         destinations=[_nodes_of(engine, selector) for selector in destinations if selector.text != SELF],
         to_self=any(selector.text == SELF for selector in destinations),
@@ -161,17 +173,17 @@ class SshTable:
 
     policy: Policy | None
     engine: Engine
-    entries: list[_Entry] = field(default_factory=list)
+    entries: list[LoginEntry] = field(default_factory=list)
     _rules: dict[int, tuple[SSHRule, ...]] = field(default_factory=dict)
     _valid: int = 0
 
     def __post_init__(self) -> None:
         if self.policy is not None:
-            self.entries = [_compile(entry, self.engine) for entry in self.policy.ssh]
+            self.entries = [login_entry(entry, self.engine) for entry in self.policy.ssh]
 
     # -- principals ------------------------------------------------------------------------------------------
 
-    def _listed(self, entry: _Entry) -> Iterator[tuple[NodeFact, str]]:
+    def _listed(self, entry: LoginEntry) -> Iterator[tuple[NodeFact, str]]:
         """(node, address) for every principal: selector by selector, nodes in joining order.
 
         `autogroup:tagged` lists a node once for each tag it carries; other overlaps are listed again, too.
@@ -186,12 +198,12 @@ class SshTable:
                     for text in table.strings(node.index):
                         yield node, text
 
-    def _everybody(self, entry: _Entry) -> tuple[str, ...]:
+    def _everybody(self, entry: LoginEntry) -> tuple[str, ...]:
         if entry.everybody is None:
             entry.everybody = tuple(text for _, text in self._listed(entry))
         return entry.everybody
 
-    def _units(self, entry: _Entry) -> dict[int | None, tuple[str, ...]]:
+    def _units(self, entry: LoginEntry) -> dict[int | None, tuple[str, ...]]:
         """Principals by source user in order of creation, tagged nodes last."""
         if entry.units is None:
             found: dict[int | None, list[str]] = {}
@@ -204,7 +216,7 @@ class SshTable:
 
     # -- rules -----------------------------------------------------------------------------------------------
 
-    def _action(self, entry: _Entry) -> SSHAction:
+    def _action(self, entry: LoginEntry) -> SSHAction:
         recorders: list[str] = []
         table = self.engine.nodes
         nodes = [table.by_index[index] for index in bits(entry.recorder_nodes())]
@@ -221,26 +233,28 @@ class SshTable:
             enforce_recorder=entry.enforce_recorder,
         )
 
-    def _unit_rules(self, entry: _Entry, owner: int | None, principals: tuple[str, ...]) -> Iterator[SSHRule]:
+    def _unit_rules(
+        self, entry: LoginEntry, owner: int | None, principals: tuple[str, ...]
+    ) -> Iterator[SSHRule]:
         """The rule of one source user; and one for the user's own login name where `localpart:` admits it."""
         action = self._action(entry)
-        yield SSHRule(
-            principals=principals, ssh_users=entry.users, action=action, accept_env=entry.accept_env
+        rule = SSHRule(
+            principals=principals,
+            ssh_users=entry.users,
+            action=action,
+            accept_env=entry.accept_env,
+            expires=entry.expires,
         )
+        yield rule
         user = self.engine.directory.users.get(owner) if owner is not None else None
         if user is None:
             return
         for domain in entry.domains:
             if login_domain(user) == domain:
                 local = user.login.rpartition("@")[0]
-                yield SSHRule(
-                    principals=principals,
-                    ssh_users=((local, local),),
-                    action=action,
-                    accept_env=entry.accept_env,
-                )
+                yield replace(rule, ssh_users=((local, local),))
 
-    def _rules_of(self, entry: _Entry, node: NodeFact) -> Iterator[SSHRule]:
+    def _rules_of(self, entry: LoginEntry, node: NodeFact) -> Iterator[SSHRule]:
         if entry.to_self and node.owner is not None:
             principals = self._units(entry).get(node.owner, ())
             if principals:
@@ -253,6 +267,7 @@ class SshTable:
                     ssh_users=entry.users,
                     action=self._action(entry),
                     accept_env=entry.accept_env,
+                    expires=entry.expires,
                 )
         elif is_destination:
             for owner, principals in self._units(entry).items():
@@ -274,6 +289,22 @@ class SshTable:
             self._rules[node.index] = rules
         self._valid |= 1 << node.index
         return self._rules[node.index]
+
+    def open(self, entry: LoginEntry) -> int:
+        """Take an entry in behind the others. Returns the bit set of the nodes whose rules may change."""
+        self.entries.append(entry)
+        self.entries.sort(key=lambda each: each.order)  # stable: the policy's own come first, as written
+        return self._forget_at(entry)
+
+    def close(self, entry: LoginEntry) -> int:
+        """Take out an entry that `open` took in; returns the same."""
+        self.entries.remove(entry)
+        return self._forget_at(entry)
+
+    def _forget_at(self, entry: LoginEntry) -> int:
+        nodes = entry.destination_nodes() | entry.source_nodes()
+        self._valid &= ~nodes
+        return nodes
 
     def signature(self) -> tuple[object, ...]:
         """Equal for two tables over the same nodes only if all their rules are equal."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from acl.classes import NodeClass
     from acl.engine import Engine
 
-__all__ = ["add", "load", "refresh_record", "remove"]
+__all__ = ["add", "load", "refresh_record", "remove", "replace_node"]
 
 
 def load(engine: Engine, nodes: Iterable[NodeFact]) -> None:
@@ -130,11 +130,11 @@ def _routes_listed(engine: Engine) -> int:
     engine.stale(stale)
     changed = engine.members(stale)
     for index in list(bits(engine.odd)):
-        changed |= _replace(engine, engine.nodes.by_index[index])
+        changed |= replace_node(engine, engine.nodes.by_index[index])
     return changed
 
 
-def _replace(engine: Engine, node: NodeFact) -> int:
+def replace_node(engine: Engine, node: NodeFact) -> int:
     """Place a node anew although nothing about itself changed."""
     cls, changed = _withdraw(engine, node)
     changed |= _sources_changed(engine, cls)
@@ -163,7 +163,7 @@ def _shadowing(engine: Engine, node: NodeFact) -> set[int]:
 def _refresh_shadowing(engine: Engine, node: NodeFact) -> int:
     changed = 0
     for router in _shadowing(engine, node):
-        changed |= _replace(engine, engine.nodes.by_id[router])
+        changed |= replace_node(engine, engine.nodes.by_id[router])
         changed |= _viewers(engine, node_routes(engine.nodes.by_id[router]))
     return changed
 

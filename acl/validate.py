@@ -17,7 +17,7 @@ from acl.ipsets import IpSetError, resolve_ipset
 from acl.placement import Names, Place, check_selector, problem
 from acl.postures import PostureError, parse_assertion
 from acl.problems import Problem
-from acl.profiles import check_profile
+from acl.profiles import check_access_tests, check_profile
 from acl.selectors import SelectorKind, parse_selector
 from acl.validate_rules import check_acl, check_capability_name, check_grant, check_postures
 from acl.validate_ssh import LOCALPART, check_ssh_entry, check_ssh_test
@@ -188,6 +188,7 @@ def check_document(policy: Policy) -> list[Problem]:
         out.extend(check_ssh_test(test, names))
     for profile in policy.access_profiles:
         out.extend(check_profile(profile, names))
+    out.extend(check_access_tests(policy))
     out.extend(_check_top_level(policy))
     return out
 

@@ -3,30 +3,40 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from time import monotonic
+from typing import Protocol
 
 from acl import PolicyIndex
-from coordinator.map_settings import map_config
+from coordinator.map_settings import ConfigMaker
 from coordinator.netmap.config import MapConfig
 from coordinator.netmap.fragments import Fragments
 from coordinator.netmap.world import World
 from coordinator.services.access import AccessService
+from coordinator.services.access_scope import AccessScope
+from coordinator.services.admin_refusals import AdminRefusals
 from coordinator.services.api_keys import ApiKeyService
 from coordinator.services.attributes import AttributeService
 from coordinator.services.device_approval import DeviceApproval
 from coordinator.services.identities import IdentityService
 from coordinator.services.incidents import IncidentService
+from coordinator.services.inventory import InventoryService, NodeInventory
+from coordinator.services.key_rotation import KeyRotation
+from coordinator.services.live_config import LiveConfig
 from coordinator.services.login import PendingLogins
 from coordinator.services.map_sessions import MapSessions
+from coordinator.services.minted_machines import MintedMachines
 from coordinator.services.nodes import NodeService
 from coordinator.services.ownership import OwnershipService
 from coordinator.services.policy import PolicyService
 from coordinator.services.preauth_keys import PreAuthKeyService
 from coordinator.services.rate_limits import RateLimits, RateLimitSettings
 from coordinator.services.registration import RegistrationService, RegistrationSettings
+from coordinator.services.relay_maps import RelayMaps
+from coordinator.services.rest_at_start import resting_at
 from coordinator.services.ssh_checks import SSHChecks
 from coordinator.services.sweeper import Sweeper
 from coordinator.services.tailnet import Tailnet
@@ -43,6 +53,16 @@ from coordinator.tailnet.facts import tailnet_facts
 from coordinator.tailnet.snapshot import Snapshot
 from coordinator.tailnet.state import TailnetState
 from coordinator.wireguard_setup import start_wireguard
+
+
+class _Part(Protocol):
+    """Something that works on its own."""
+
+    def start(self) -> None:
+        """Start it."""
+
+    async def close(self) -> None:
+        """Stop it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,12 +82,17 @@ class Services:
     users: UserService
     keys: PreAuthKeyService
     access: AccessService
+    scope: AccessScope
+    minted: MintedMachines
     api_keys: ApiKeyService
     incidents: IncidentService
     approval: DeviceApproval
     limits: RateLimits
     identities: IdentityService
     wireguard: WireGuard
+    inventory: InventoryService
+    rotation: KeyRotation
+    refusals: AdminRefusals
 
     async def healthy(self) -> bool:
         """Whether the database answers."""
@@ -93,30 +118,25 @@ async def start_services(
         CoordinatorError, PolicyError: what is wrong, fit to be shown.
     """
     state = await store.load()
-    config = map_config(settings, certificate_sha256=certificate_sha256)
-    world = _world(settings, state, config)
-    tailnet = Tailnet(
-        store,
-        state,
-        world,
-        utc_now,
-        associated_domains=settings.associated_domains,
-        auto_updates=settings.auto_update_enabled,
-        declared_groups=_declared_groups(settings),
-    )
+    make = ConfigMaker(settings, certificate_sha256)
+    maps = RelayMaps(settings.derp_urls, settings.noise_private_key_path.parent)
+    maps.recall()
+    fetched = not settings.derp_urls or (_needs_maps(settings, maps) and await maps.fetch())
+    tailnet = _tailnet(settings, store, state, make(maps.regions()))
     nodes = NodeService(tailnet)
     policy = _policy(settings, tailnet, state, store, nodes)
     logins = PendingLogins(settings.server_url, utc_now, secrets.token_hex)
     joining = _registration_settings(settings)
+    resting = await resting_at(store.audit, utc_now(), joining.address_rest)
     limits = RateLimits(RateLimitSettings(**asdict(settings.rate_limits)), monotonic)
-    registration = RegistrationService(tailnet, logins, joining, secrets.randbelow, limits)
+    registration = RegistrationService(tailnet, logins, joining, secrets.randbelow, limits, resting)
     sessions = MapSessions(tailnet, window=settings.coalescing_window.total_seconds())
     sweeper = Sweeper(tailnet, inactivity=settings.ephemeral_inactivity, notice=settings.node_expiry_notice)
     access = AccessService(tailnet, policy, state.access.values())
-    await access.windows.refresh()
-    for part in (tailnet, policy, sessions, sweeper, access.windows):
-        part.start()
-        stack.push_async_callback(part.close)
+    minted = await _start_access(access, tailnet, stack, (tailnet, policy, sessions, sweeper))
+    live = LiveConfig(tailnet, make, watched=make.files, maps=maps, every=settings.derp_refresh)
+    live.start(fetched=fetched)
+    stack.push_async_callback(live.close)
     return Services(
         store=store,
         tailnet=tailnet,
@@ -131,13 +151,41 @@ async def start_services(
         users=UserService(tailnet),
         keys=PreAuthKeyService(tailnet, secrets.token_bytes),
         access=access,
+        minted=minted,
+        scope=AccessScope(tailnet, access.rules),
         api_keys=ApiKeyService(tailnet, state.api_keys.values(), secrets.token_bytes),
         incidents=IncidentService(tailnet, access),
         approval=DeviceApproval(tailnet),
         limits=limits,
         identities=IdentityService(tailnet),
         wireguard=start_wireguard(stack, settings, tailnet, policy, access, state.wireguard),
+        rotation=KeyRotation(tailnet),
+        refusals=AdminRefusals(tailnet),
+        inventory=InventoryService(tailnet, [NodeInventory(tailnet, access)], settings.rotation_age),
     )
+
+
+async def _start_access(
+    access: AccessService, tailnet: Tailnet, stack: AsyncExitStack, before: Sequence[_Part]
+) -> MintedMachines:
+    """Start what watches windows, after what it works on; what ended while the server was down is over then.
+
+    Machines that were let in for such a window are gone before anybody can connect.
+    """
+    minted = MintedMachines(tailnet, access, secrets.token_bytes)
+    access.windows.refresh()
+    for part in (*before, access.windows, minted):
+        part.start()
+        stack.push_async_callback(part.close)
+    await access.windows.tick()
+    await minted.tick()
+    return minted
+
+
+def _needs_maps(settings: Settings, maps: RelayMaps) -> bool:
+    """Whether there is no relay yet but those in the network, which a start has to wait for then."""
+    embedded = settings.relay.enabled and settings.relay.in_map
+    return not (embedded or settings.derp_paths or maps.regions())
 
 
 def _policy(
@@ -179,16 +227,25 @@ def _declared_groups(settings: Settings) -> tuple[str, ...]:
     )
 
 
-def _world(settings: Settings, state: TailnetState, config: MapConfig) -> World:
-    """What is told to clients, before the first policy is in force."""
+def _tailnet(settings: Settings, store: Store, state: TailnetState, config: MapConfig) -> Tailnet:
+    """The state in memory, before the first policy is in force."""
     facts = tailnet_facts(
         state.users.values(),
         domain=config.domain,
         associated_domains=settings.associated_domains,
         declared_groups=_declared_groups(settings),
     )
-    return World(
+    world = World(
         snapshot=Snapshot(), policy=PolicyIndex(None, facts), log=ChangeLog(), fragments=Fragments(config)
+    )
+    return Tailnet(
+        store,
+        state,
+        world,
+        utc_now,
+        associated_domains=settings.associated_domains,
+        auto_updates=settings.auto_update_enabled,
+        declared_groups=_declared_groups(settings),
     )
 
 

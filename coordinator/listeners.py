@@ -19,6 +19,12 @@ BACKLOG = 4096
 (somaxconn).
 """
 
+_FREE_BIND = {
+    socket.AF_INET: (socket.IPPROTO_IP, 15),
+    socket.AF_INET6: (socket.IPPROTO_IPV6, 78),
+}
+"""IP_FREEBIND and IPV6_FREEBIND, which Python 3.11 does not name. Source: linux/in.h, linux/in6.h."""
+
 
 def inherited_sockets(env: Mapping[str, str], pid: int) -> dict[str, socket.socket]:
     """Sockets handed over, by name.
@@ -40,8 +46,12 @@ def inherited_sockets(env: Mapping[str, str], pid: int) -> dict[str, socket.sock
     return found
 
 
-def listen(address: tuple[str, int], inherited: socket.socket | None) -> socket.socket:
+def listen(
+    address: tuple[str, int], inherited: socket.socket | None, *, awaited: bool = False
+) -> socket.socket:
     """A listening TCP socket: the inherited one if it has this port, else a new one.
+
+    With `awaited` the machine need not have the address yet: it may come up later.
 
     Raises:
         OSError: the address cannot be bound.
@@ -56,6 +66,8 @@ def listen(address: tuple[str, int], inherited: socket.socket | None) -> socket.
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if awaited:
+            sock.setsockopt(*_FREE_BIND[family], 1)
         sock.bind((host, port))
         sock.listen(BACKLOG)
         sock.setblocking(False)

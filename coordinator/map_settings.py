@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -10,24 +11,63 @@ import yaml
 from coordinator.netmap.config import MapConfig, staggered_dial_plan
 from coordinator.netmap.derp import EmbeddedRelay, build_derp_map, regions_from_document
 from coordinator.netmap.dns import DNSSettings, build_dns_config
+from coordinator.settings.extra_records import with_extra_records
+from coordinator.settings.load import SettingsError
 from coordinator.settings.model import Settings
 from coordinator.tailcfg.derp_map import DERPRegion
 from coordinator.tailcfg.dns_config import DNSRecord
 from coordinator.tailnet.errors import InvalidError
 
+ANY_RELAY = DERPRegion(region_id=1, region_code="any", region_name="any", nodes=())
 
-def map_config(settings: Settings, *, certificate_sha256: str | None) -> MapConfig:
+
+class ConfigMaker:
+    """Makes the configuration of the moment: files are read each time.
+
+    Args:
+        settings: As loaded.
+        certificate_sha256: Pin of the relay's own certificate, if it has one.
+    """
+
+    def __init__(self, settings: Settings, certificate_sha256: str | None) -> None:
+        self._settings = settings
+        self._certificate_sha256 = certificate_sha256
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """What is read."""
+        records = self._settings.dns.extra_records_path
+        return (*self._settings.derp_paths, *([records] if records is not None else []))
+
+    def __call__(self, fetched: Sequence[DERPRegion]) -> MapConfig:
+        """Names, relays and DNS, with relays that were fetched from elsewhere.
+
+        Raises:
+            InvalidError: a file is wrong, or there is no region at all.
+        """
+        try:
+            settings = with_extra_records(self._settings)
+        except SettingsError as error:
+            raise InvalidError("; ".join(error.problems)) from error
+        return map_config(settings, certificate_sha256=self._certificate_sha256, fetched=fetched)
+
+
+def map_config(
+    settings: Settings, *, certificate_sha256: str | None, fetched: Sequence[DERPRegion] = ()
+) -> MapConfig:
     """Names, relays and DNS for the netmap room.
 
     Args:
         settings: As loaded.
         certificate_sha256: Pin of the relay's own certificate, if it has one.
+        fetched: Relays from elsewhere; those in files win over them.
 
     Raises:
         InvalidError: a DERP file is wrong, or there is no region at all.
     """
     relay = _embedded_relay(settings, certificate_sha256)
-    regions = [region for path in settings.derp_paths for region in _regions_from_file(path)]
+    local = [region for path in settings.derp_paths for region in _regions_from_file(path)]
+    regions = [*fetched, *local]
     prefixes = [network for network in (settings.prefix_v4, settings.prefix_v6) if network is not None]
     dns = settings.dns
     capabilities: dict[str, list[object] | None] = {

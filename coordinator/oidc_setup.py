@@ -18,7 +18,7 @@ from coordinator.oidc.sealing import TokenSealer
 from coordinator.services.identity_refresh import IdentityRefresher
 from coordinator.services.login_approval import LoginApproval
 from coordinator.settings.model import Settings
-from coordinator.settings.oidc import OIDCProvider
+from coordinator.settings.oidc import DEFAULT_NAME, OIDCProvider
 from coordinator.tailnet.errors import InvalidError, UnavailableError
 from coordinator.web.oidc_pages import CALLBACK_PATH, OIDCPages
 
@@ -60,6 +60,11 @@ def provider_config(settings: OIDCProvider) -> ProviderConfig:
     )
 
 
+def redirect_uri(server_url: str, name: str) -> str:
+    """Where a provider sends browsers back to: one address each, so that their answers are told apart."""
+    return server_url.rstrip("/") + CALLBACK_PATH + ("" if name == DEFAULT_NAME else f"/{name}")
+
+
 async def start_oidc(
     stack: AsyncExitStack, settings: Settings, noise_key: bytes, services: Services
 ) -> OIDCPages | None:
@@ -71,9 +76,9 @@ async def start_oidc(
     """
     if not settings.oidc.providers:
         return None
-    redirect_uri = settings.server_url.rstrip("/") + CALLBACK_PATH
     providers = {
-        each.name: Provider(provider_config(each), redirect_uri, utc_now) for each in settings.oidc.providers
+        each.name: Provider(provider_config(each), redirect_uri(settings.server_url, each.name), utc_now)
+        for each in settings.oidc.providers
     }
     await _discover(providers, needed=settings.oidc.needed_at_start)
     sealer = TokenSealer(noise_key, secrets.token_bytes)

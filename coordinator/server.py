@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import signal
 import socket
 import ssl
@@ -12,27 +13,32 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from time import monotonic
 
 import structlog
 import uvloop
 from aiohttp import web
 
 from acl import PolicyError, parse_policy
+from coordinator.access_setup import start_access
+from coordinator.api_nouns import api_nouns
 from coordinator.assembly import Services, open_store, start_services, utc_now
 from coordinator.audit_setup import start_audit
 from coordinator.control.device_attributes_handler import DeviceAttributesHandler
 from coordinator.control.h2_server import ControlServer
+from coordinator.control.id_token_handler import IDTokenHandler
 from coordinator.control.map_handler import MapHandler
 from coordinator.control.register_handler import RegisterHandler
 from coordinator.control.router import Router
 from coordinator.control.ssh_action_handler import SSHActionHandler
+from coordinator.id_token_key import load_or_create_id_token_key
 from coordinator.listeners import BACKLOG, inherited_sockets, listen, restart_in_place
-from coordinator.map_settings import map_config
+from coordinator.map_settings import ANY_RELAY, map_config
 from coordinator.netmap.ssh import ACTION_PATH
 from coordinator.noise.keys import public_key
 from coordinator.noise_key import load_noise_key, load_or_create_noise_key
 from coordinator.oidc_setup import start_oidc
-from coordinator.services.audit import AuditService
+from coordinator.services.id_tokens import IDTokens
 from coordinator.services.policy import PolicyService
 from coordinator.services.tailnet import Tailnet
 from coordinator.settings.model import Settings
@@ -44,29 +50,22 @@ from coordinator.telemetry.logging import configure_logging
 from coordinator.telemetry.metrics import METRICS
 from coordinator.telemetry.tasks import spawn
 from coordinator.version import version_document
-from coordinator.web.api.access import AccessRoutes
 from coordinator.web.api.acting import SOCKET_ACTOR
-from coordinator.web.api.api_keys import ApiKeyRoutes
-from coordinator.web.api.app import Routes, api_app
-from coordinator.web.api.attributes import AttributeRoutes
-from coordinator.web.api.audit import AuditRoutes
-from coordinator.web.api.auth import AuthRoutes
+from coordinator.web.api.app import api_app
 from coordinator.web.api.bearer import BearerGuard
 from coordinator.web.api.body import MAX_BODY
-from coordinator.web.api.device_approval import DeviceApprovalRoutes
-from coordinator.web.api.identities import IdentityRoutes
-from coordinator.web.api.nodes import NodeRoutes
-from coordinator.web.api.ownership import OwnershipRoutes
-from coordinator.web.api.policy import PolicyRoutes
-from coordinator.web.api.preauth_keys import PreAuthKeyRoutes
-from coordinator.web.api.users import UserRoutes
+from coordinator.web.api.superiors import Superiors
 from coordinator.web.auth_pages import AuthPages
 from coordinator.web.deadline import KEEPALIVE_SECONDS, FirstRequestDeadline
+from coordinator.web.forwarded import TrustedProxies
+from coordinator.web.id_token_pages import IDTokenPages
 from coordinator.web.metrics_page import metrics_app
 from coordinator.web.middleware import add_headers, errors
 from coordinator.web.oidc_pages import OIDCPages
 from coordinator.web.public import PublicPages
 from coordinator.web.rate_limits import page_limits
+from coordinator.web.tailnet_access import TailnetVisitors, tailnet_app
+from coordinator.web.visitors import proven_visitor
 from coordinator.web.wireguard_routes import OpenWireGuardRoutes, WireGuardRoutes
 from coordinator.wireguard_edge import alert_sinks, wireguard_callers
 from derp.admission import Admission, AllowAll
@@ -133,7 +132,8 @@ def check_configuration(settings: Settings) -> list[str]:
         except (OSError, UnicodeDecodeError) as error:
             problems.append(f"policy.path: {error}")
     try:
-        map_config(settings, certificate_sha256=None)
+        # Nothing is fetched for a check; that there will be some relay is taken for granted.
+        map_config(settings, certificate_sha256=None, fetched=[ANY_RELAY] if settings.derp_urls else ())
     except InvalidError as error:
         problems.append(error.message)
     for name, path in (("tls_cert_path", settings.tls_cert_path), ("tls_key_path", settings.tls_key_path)):
@@ -204,29 +204,12 @@ class Server:
         store = await open_store(self._settings.database, stack)
         services = self._services = await start_services(self._settings, stack, store, certificate_sha256=pin)
         tailnet = services.tailnet
-        control = ControlServer(
-            noise_key,
-            Router(
-                {
-                    ("POST", "/machine/register"): RegisterHandler(services.registration),
-                    ("POST", "/machine/map"): MapHandler(tailnet, services.sessions, services.nodes),
-                    ("PATCH", "/machine/set-device-attr"): DeviceAttributesHandler(
-                        tailnet, services.attributes
-                    ),
-                    ("GET", ACTION_PATH): SSHActionHandler(services.checks),
-                }
-            ),
-        )
+        signing_key = load_or_create_id_token_key(self._settings.id_token_key_path)
+        tokens = IDTokens(tailnet, signing_key, self._settings.server_url, secrets.token_hex, monotonic)
+        control = _control_server(noise_key, services, tokens)
         self._oidc = await start_oidc(stack, self._settings, noise_key, services)
+        ways = await start_access(stack, self._settings, noise_key, services, self._oidc)
         relay = await self._start_relay(stack, tailnet)
-        pages = PublicPages(
-            machine_key=machine_key_from_bytes(public_key(noise_key)),
-            version=version_document(),
-            healthy=services.healthy,
-            verify=lambda text: _may_relay(tailnet, text),
-            logins=services.logins,
-            log_in=self._oidc.begin if self._oidc else None,
-        )
         audit = await start_audit(
             stack,
             self._settings.audit,
@@ -236,16 +219,20 @@ class Server:
             alert_sinks(self._settings.wireguard),
         )
         wireguard = WireGuardRoutes(services.wireguard, services.users, services.limits)
-        nouns = [*_nouns(services, audit), wireguard]
-        open_routes = OpenWireGuardRoutes(wireguard)
-        await self._serve_api(stack, api_app([*nouns, open_routes], services.healthy, version_document()))
-        guard = BearerGuard(services.api_keys, services.limits)
+        nouns = [*api_nouns(services, audit), ways.api, wireguard]
+        local = [*nouns, OpenWireGuardRoutes(wireguard)]
+        await self._serve_api(stack, api_app(local, services.healthy, version_document(), services.refusals))
+        guard = BearerGuard(
+            services.api_keys, services.limits, tokens, services.refusals, Superiors(services.users)
+        )
         remote = [guard.guard(route) for noun in nouns for route in noun.routes()]
-        callers = wireguard_callers(services, self._oidc)
-        remote += wireguard.public_routes(callers.guard)
-        await self._serve_public(stack, [*remote, *pages.routes()], control, relay)
+        remote += wireguard.public_routes(wireguard_callers(services, self._oidc).guard)
+        pages = [*IDTokenPages(tokens).routes(), *self._pages(noise_key).routes(), *ways.public]
+        await self._serve_public(stack, [*remote, *pages], control, relay)
         # Gateways that wait for news are answered before the listener waits for its requests to end.
         stack.callback(services.wireguard.wishes.let_go)
+        inside = [route for noun in nouns for route in noun.routes()]
+        await self._serve_tailnet(stack, tailnet, [*inside, *ways.pages(proven_visitor)])
         lag = spawn("loop lag", _measure_lag(tailnet))
         stack.callback(lag.cancel)
         return services.policy
@@ -288,6 +275,17 @@ class Server:
 
     # listeners
 
+    def _pages(self, noise_key: bytes) -> PublicPages:
+        services = self._services
+        return PublicPages(
+            machine_key=machine_key_from_bytes(public_key(noise_key)),
+            version=version_document(),
+            healthy=services.healthy,
+            verify=lambda text: _may_relay(services.tailnet, text),
+            logins=services.logins,
+            log_in=self._oidc.begin if self._oidc else None,
+        )
+
     async def _serve_public(
         self,
         stack: AsyncExitStack,
@@ -297,7 +295,12 @@ class Server:
     ) -> None:
         settings = self._settings
         app = web.Application(
-            middlewares=[errors, page_limits(self._services.limits)], client_max_size=MAX_BODY
+            middlewares=[
+                TrustedProxies(settings.trusted_proxies).middleware(),
+                errors,
+                page_limits(self._services.limits),
+            ],
+            client_max_size=MAX_BODY,
         )
         app.on_response_prepare.append(add_headers)
         app.router.add_routes(routes)
@@ -332,8 +335,10 @@ class Server:
         app: web.Application,
         address: tuple[str, int],
         tls: ssl.SSLContext | None,
+        *,
+        awaited: bool = False,
     ) -> None:
-        sock = listen(address, self._inherited.pop(name, None))
+        sock = listen(address, self._inherited.pop(name, None), awaited=awaited)
         # A copy stays here, so that stopping the site does not close the listener before a restart.
         self.sockets[name] = sock.dup()
         deadline = FirstRequestDeadline()
@@ -349,6 +354,15 @@ class Server:
             deadline.factory(runner.server), sock=sock, ssl=tls, backlog=BACKLOG
         )
         stack.callback(listener.close)
+
+    async def _serve_tailnet(
+        self, stack: AsyncExitStack, tailnet: Tailnet, routes: list[web.RouteDef]
+    ) -> None:
+        """Access for whoever comes through the tailnet; its address may come up later than this server."""
+        address = self._settings.access_tailnet_listen_addr
+        if address is not None:
+            app = tailnet_app(TailnetVisitors(tailnet, self._settings.server_url), routes)
+            await self._listen(stack, "access", app, address, None, awaited=True)
 
     async def _serve_api(self, stack: AsyncExitStack, app: web.Application) -> None:
         path = self._settings.unix_socket
@@ -395,22 +409,22 @@ class Server:
         )
 
 
-def _nouns(services: Services, audit: AuditService) -> list[Routes]:
-    """The API of everything but plain WireGuard."""
-    return [
-        UserRoutes(services.users),
-        IdentityRoutes(services.identities),
-        PreAuthKeyRoutes(services.keys, services.users),
-        NodeRoutes(services.nodes, services.users, services.registration),
-        OwnershipRoutes(services.ownership, services.nodes, services.users),
-        ApiKeyRoutes(services.api_keys, services.users),
-        DeviceApprovalRoutes(services.approval, services.nodes),
-        PolicyRoutes(services.policy),
-        AccessRoutes(services.access, services.incidents, services.users, utc_now),
-        AttributeRoutes(services.attributes, services.nodes),
-        AuthRoutes(services.registration, services.logins, services.checks),
-        AuditRoutes(audit),
-    ]
+def _control_server(noise_key: bytes, services: Services, tokens: IDTokens) -> ControlServer:
+    """What answers clients."""
+    return ControlServer(
+        noise_key,
+        Router(
+            {
+                ("POST", "/machine/register"): RegisterHandler(services.registration),
+                ("POST", "/machine/map"): MapHandler(services.tailnet, services.sessions, services.nodes),
+                ("PATCH", "/machine/set-device-attr"): DeviceAttributesHandler(
+                    services.tailnet, services.attributes
+                ),
+                ("POST", "/machine/id-token"): IDTokenHandler(tokens),
+                ("GET", ACTION_PATH): SSHActionHandler(services.checks),
+            }
+        ),
+    )
 
 
 def _end(stop: asyncio.Future[_Stop], how: _Stop) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from coordinator.assembly import Services
 from coordinator.audit.alert_sink import AlertSink
 from coordinator.audit.sinks import Sink, WebhookSink
-from coordinator.services.id_tokens import IDTokens
+from coordinator.services.provider_tokens import ProviderTokens
 from coordinator.services.wireguard_alerts import ALERT
 from coordinator.settings.model import PlainWireGuard
 from coordinator.tailnet.users import User, UserID
@@ -22,7 +22,7 @@ def alert_sinks(settings: PlainWireGuard) -> list[Sink]:
 
 def wireguard_callers(services: Services, oidc: OIDCPages | None) -> WireGuardCallers:
     """The guard of what people and devices do for themselves."""
-    verify = None if oidc is None else IDTokens(oidc.providers, services.identities).user
+    verify = None if oidc is None else ProviderTokens(oidc.providers, services.identities).user
 
     def user_of(user_id: int) -> User | None:
         return services.tailnet.snapshot.users.get(UserID(user_id))

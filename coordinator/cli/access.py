@@ -9,6 +9,7 @@ import typer
 
 from coordinator.cli import output
 from coordinator.cli.client import call, segment
+from coordinator.cli.this_machine import from_this_machine
 
 app = typer.Typer(no_args_is_help=True, help="Just-in-time access: asked for, approved, closed by itself.")
 incident = typer.Typer(no_args_is_help=True, help="Open profiles for a team at once, under one name.")
@@ -20,6 +21,7 @@ _BASE = "/api/v1/access"
 
 
 @app.command("profiles")
+@from_this_machine
 def profiles() -> None:
     """List the profiles of the policy."""
     found = call("GET", f"{_BASE}/profiles")["profiles"]
@@ -41,6 +43,7 @@ def profiles() -> None:
 
 
 @app.command("request")
+@from_this_machine
 def request(
     profile: str,
     for_: Annotated[str | None, typer.Option("--for", help="How long, such as 90m.")] = None,
@@ -49,9 +52,11 @@ def request(
     user: Annotated[str | None, typer.Option("-u", "--user", help="Who asks: id, name or e-mail.")] = None,
     node: Annotated[str | None, typer.Option("--node", help="Only for this machine: id or name.")] = None,
     break_glass: Annotated[bool, typer.Option("--break-glass", help="Open at once, to be reviewed.")] = False,
+    mint: Annotated[bool, typer.Option("--mint", help="For a machine from outside, with a key.")] = False,
 ) -> None:
     """Ask for access."""
     body: dict[str, Any] = {"profile": profile, "reason": reason, "ticket": ticket, "breakGlass": break_glass}
+    body["mint"] = mint
     for name, value in (("for", for_), ("user", user), ("node", node)):
         if value is not None:
             body[name] = value
@@ -59,6 +64,7 @@ def request(
 
 
 @app.command("list")
+@from_this_machine
 def list_requests(
     state: Annotated[str | None, typer.Option("--state", help="Only those in this state.")] = None,
 ) -> None:
@@ -82,24 +88,52 @@ def list_requests(
 
 
 @app.command("show")
+@from_this_machine
 def show(request_id: RequestID) -> None:
     """Show one request."""
     _show(call("GET", f"{_BASE}/requests/{request_id}")["request"])
 
 
+@app.command("key")
+@from_this_machine
+def key(request_id: RequestID, as_: As = None) -> None:
+    """Show the key of an open window for a machine from outside; once, to the one who asked."""
+    _decide(request_id, "key", as_)
+
+
 @app.command("approve")
+@from_this_machine
 def approve(request_id: RequestID, as_: As = None) -> None:
     """Approve a request."""
     _decide(request_id, "approve", as_)
 
 
 @app.command("deny")
+@from_this_machine
 def deny(request_id: RequestID, as_: As = None) -> None:
     """Deny a request."""
     _decide(request_id, "deny", as_)
 
 
+@app.command("links")
+def links(
+    request_id: RequestID,
+    for_: Annotated[str | None, typer.Option("--for", help="Only this approver: id, name or e-mail.")] = None,
+) -> None:
+    """Make one-time links with which approvers answer a request; give each only to its person."""
+    path = f"{_BASE}/requests/{segment(str(request_id))}/links"
+    made = call("POST", path, {"user": for_} if for_ is not None else {})["links"]
+    # Not a table: a link must stay whole however narrow the terminal is.
+    lines = [
+        line
+        for each in made
+        for line in (each["user"], f"  approve: {each['approve']}", f"  deny:    {each['deny']}")
+    ]
+    output.emit(made, "\n".join(lines))
+
+
 @app.command("extend")
+@from_this_machine
 def extend(
     request_id: RequestID,
     for_: Annotated[str, typer.Option("--for", help="How much longer, such as 30m.")],
@@ -110,12 +144,14 @@ def extend(
 
 
 @app.command("revoke")
+@from_this_machine
 def revoke(request_id: RequestID, as_: As = None) -> None:
     """Close a window now, or take a request back."""
     _decide(request_id, "revoke", as_)
 
 
 @app.command("review")
+@from_this_machine
 def review(request_id: RequestID, note: Annotated[str, typer.Option("--note")] = "", as_: As = None) -> None:
     """Say that a break-glass opening was looked at."""
     _decide(request_id, "review", as_, {"note": note})
@@ -167,6 +203,10 @@ def _show(found: dict[str, Any]) -> None:
     lines = [f"Request {found['id']}: {found['profile']} for {found['user']} is {found['state']}."]
     if found["closes_at"]:
         lines.append(f"Open from {output.moment(found['opens_at'])} to {output.moment(found['closes_at'])}.")
+    if found["mint"]:
+        lines.append(f"For a machine from outside, which joins as {', '.join(found['mint'])}.")
+    if found.get("key"):
+        lines.append(f"Its key, shown only now, admits one machine until then:\n{found['key']}")
     if found["approvals"]:
         lines.append("Approved by " + ", ".join(each["by"] for each in found["approvals"]) + ".")
     if found["state"] == "requested":

@@ -17,6 +17,8 @@ from urllib.parse import quote, urlencode, urlsplit
 from coordinator.cli.output import CONTEXT, CommandError
 
 _RETRY_FIRST, _RETRY_MOST = 0.05, 1.0
+REMOTE_SECONDS = 30.0
+"""Patience with a server elsewhere, where no configuration says otherwise."""
 _WITHOUT_FILE = {
     "HEADSCALE_SERVER_URL": "http://localhost",
     "HEADSCALE_DNS_MAGIC_DNS": "false",
@@ -42,7 +44,9 @@ class _Remote:
 
     address: str
     api_key: str
-    insecure: bool
+    insecure: bool = False
+    what: str = "API key (cli.api_key)"
+    """The credential, in words."""
 
     def connection(self, timeout: float) -> http.client.HTTPConnection:
         """A bare host name means https."""
@@ -119,11 +123,12 @@ def _once(where: Path | _Remote, timeout: float, method: str, path: str, payload
         raw = response.read()
     finally:
         connection.close()
-    if response.status == 401 and isinstance(where, _Remote):
-        raise CommandError(f"{where} does not take this API key (cli.api_key): it is wrong, or has expired")
     try:
         document = json.loads(raw) if raw else {}
     except ValueError:
+        if response.status == 401 and isinstance(where, _Remote):
+            text = f"{where} does not take this {where.what}: it is wrong, or has expired"
+            raise CommandError(text) from None
         raise CommandError(f"the server answered {response.status} with something that is not JSON") from None
     if response.status >= 400:
         known = document if isinstance(document, dict) else {}
@@ -154,6 +159,9 @@ def find_user(text: str, by: Sequence[str] = ("id", "name", "email")) -> dict[st
 
 
 def _where() -> tuple[Path | _Remote, float]:
+    if CONTEXT.remote is not None:
+        address, token = CONTEXT.remote
+        return _Remote(address, token, what="identity token"), REMOTE_SECONDS
     from coordinator.settings.load import SettingsError, find_config, load_settings
 
     path = find_config(CONTEXT.config, os.environ)

@@ -12,6 +12,7 @@ from coordinator.cli import (
     access,
     apikeys,
     audit,
+    inventory,
     nodes,
     output,
     policy,
@@ -22,6 +23,7 @@ from coordinator.cli import (
 )
 from coordinator.cli.arguments import prepare
 from coordinator.cli.client import call
+from coordinator.cli.gateway import gateway
 from coordinator.cli.output import CommandError
 from coordinator.cli.serve import configtest, serve
 from coordinator.version import version_document
@@ -44,10 +46,12 @@ app.add_typer(routes.app, name="routes", hidden=True)
 app.add_typer(access.app, name="access")
 app.add_typer(apikeys.app, name="apikeys")
 app.add_typer(wireguard.app, name="wireguard")
+app.add_typer(inventory.app, name="inventory")
 app.add_typer(auth, name="auth")
 app.add_typer(generate, name="generate")
 app.command("serve")(serve)
 app.command("configtest")(configtest)
+app.command("gateway")(gateway)
 
 
 @app.command("version")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from coordinator.cli import node_owners, output
+from coordinator.cli import node_keys, node_owners, output
 from coordinator.cli.client import call, find_user, segment
 from coordinator.cli.node_owners import NodeID
 from coordinator.cli.preauthkeys import split
@@ -17,6 +17,7 @@ app = typer.Typer(no_args_is_help=True, help="Machines of the tailnet.")
 app.command("move")(node_owners.move)
 app.command("untag")(node_owners.untag)
 app.command("set-ip")(node_owners.set_ip)
+app.command("rotate")(node_keys.rotate)
 
 
 @app.command("list")

@@ -30,6 +30,8 @@ class Context:
     output: str = ""
     force: bool = False
     reason: str = ""
+    remote: tuple[str, str] | None = None
+    """A server elsewhere, and an identity token for it."""
 
 
 CONTEXT = Context()

@@ -122,7 +122,7 @@ def fmt(
 
 @app.command("test")
 def test(file: Path, nodes: Nodes = None, server: Server = False) -> None:
-    """Run the policy's own `tests` and `sshTests` against users and nodes."""
+    """Run the policy's own `tests`, `sshTests` and `access.tests` against users and nodes."""
     from acl import PolicyIndex
     from coordinator.cli.policy_facts import load_tailnet
 
@@ -131,7 +131,7 @@ def test(file: Path, nodes: Nodes = None, server: Server = False) -> None:
     problems = PolicyIndex(policy, tailnet.facts, tailnet.nodes).check()
     if problems:
         report(file, text, problems)
-    count = len(policy.tests) + len(policy.ssh_tests)
+    count = len(policy.tests) + len(policy.ssh_tests) + len(policy.access_tests)
     output.emit({"valid": True, "tests": count}, f"{count} test(s) passed")
 
 
@@ -145,14 +145,17 @@ def explain_access(
     """Say whether SRC may reach DST[:PORT[/PROTO]], and by which rule (default: of the running server)."""
     from acl import PolicyIndex, explain
     from acl.ports import PortError
-    from coordinator.cli.policy_facts import load_tailnet
+    from coordinator.cli.policy_facts import load_tailnet, open_windows
 
     text = read(file) if file else call("GET", "/api/v1/policy")["policy"]
     policy = parse(file or Path("policy"), text)
     tailnet = load_tailnet(nodes, server=nodes is None)
     target, port, protocol = _destination(destination)
+    index = PolicyIndex(policy, tailnet.facts, tailnet.nodes)
+    if file is None and nodes is None:
+        index.set_windows(open_windows(tailnet))
     try:
-        answer = explain(PolicyIndex(policy, tailnet.facts, tailnet.nodes), source, target, port, protocol)
+        answer = explain(index, source, target, port, protocol)
     except PortError as error:
         output.fail(str(error))
     value = {
@@ -163,8 +166,21 @@ def explain_access(
         "source": answer.source,
         "destination": answer.destination,
         "reason": answer.reason,
+        "profiles": [
+            {
+                "profile": hint.name,
+                "line": hint.span.line,
+                "eligible": hint.eligible,
+                "src": hint.src,
+                "approvers": hint.approvers,
+                "approvals": hint.approvals,
+            }
+            for hint in answer.profiles
+        ],
     }
-    place = f" at {file or 'the policy in force'}:{answer.span.line}" if answer.span else ""
+    where = file or "the policy in force"
+    place = f" at {where}:{answer.span.line}" if answer.span else ""
+    place += "".join(f"; {hint.sentence(f'{where}:{hint.span.line}')}" for hint in answer.profiles)
     output.emit(value, f"{'' if answer.allowed else 'denied: '}{answer.reason}{place}")
     if not answer.allowed:
         raise typer.Exit(1)

@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Any
 
-from acl import NodeFact, TailnetFacts, UserFact
+from acl import NodeFact, OpenWindow, TailnetFacts, UserFact
 from coordinator.cli.client import call
 from coordinator.cli.output import CommandError
 
@@ -42,6 +43,23 @@ def server_snapshot() -> dict[str, Any]:
         "attributes",
     )
     return {"users": users, "nodes": [{name: node[name] for name in kept} for node in nodes]}
+
+
+def open_windows(tailnet: Tailnet) -> list[OpenWindow]:
+    """The access windows of people's machines that are open on the running server now."""
+    logins = {user.id: user.login for user in tailnet.facts.users}
+    found = []
+    for each in call("GET", "/api/v1/access/requests?state=active")["requests"]:
+        if each.get("mint"):
+            continue  # which machine came of it is not told
+        own = [node.id for node in tailnet.nodes if node.owner and logins.get(node.owner) == each["user"]]
+        nodes = own if each["node"] is None else [int(each["node"])]
+        closes_at = datetime.fromisoformat(each["closes_at"])
+        window = OpenWindow(
+            id=int(each["id"]), profile=each["profile"], nodes=tuple(sorted(nodes)), closes_at=closes_at
+        )
+        found.append(window)
+    return found
 
 
 def load_tailnet(nodes: Path | None, *, server: bool) -> Tailnet:

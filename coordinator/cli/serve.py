@@ -54,7 +54,6 @@ def configtest() -> None:
 def _load(path: Path | None) -> tuple[Settings, list[str]]:
     try:
         settings, notices = load_settings(path, os.environ)
-        settings, more = with_extra_records(settings)
-        return settings, notices + more
+        return with_extra_records(settings), notices
     except SettingsError as error:
         output.fail("the configuration is wrong:\n  " + "\n  ".join(error.problems))

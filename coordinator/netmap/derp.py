@@ -84,7 +84,7 @@ def build_derp_map(relay: EmbeddedRelay | None, others: Iterable[DERPRegion], *,
     if not regions:
         raise InvalidError(
             "no DERP region is configured, and clients do not come up without one: "
-            "set `derp.server.enabled: true` or list a map in `derp.paths`"
+            "set `derp.server.enabled: true`, or name a map in `derp.paths` or one in `derp.urls`"
         )
     return DERPMap(regions=dict(sorted(regions.items(), key=lambda item: int(item[0]))))
 

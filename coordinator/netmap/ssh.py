@@ -32,6 +32,7 @@ def wire_rule(rule: CompiledRule) -> SSHRule:
         ssh_users=dict(rule.ssh_users),
         action=wire_action(rule.action),
         accept_env=rule.accept_env or UNSET,
+        rule_expires=rule.expires or UNSET,
     )
 
 

@@ -18,8 +18,8 @@ MAX_SUBJECT = 255
 """Characters; the protocol allows no more. Source: OpenID Connect Core 1.0, section 2."""
 MAX_TEXT = 500
 MAX_GROUPS = 1000
-_PROFILE_CLAIMS = ("email", "email_verified", "preferred_username", "name", "picture")
-"""What userinfo overrides, with the groups. Others of its claims are none of our business."""
+_PROFILE_CLAIMS = ("preferred_username", "name", "picture")
+"""What userinfo overrides, with the e-mail and the groups. Others of its claims are none of our business."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +75,13 @@ def merged_claims(
     for name in (*_PROFILE_CLAIMS, groups_claim, groups_claim.partition(".")[0]):
         if name in userinfo:
             merged[name] = userinfo[name]
+    if "email" in userinfo:
+        # "Verified" is said of the address beside it: the token's word must not vouch for userinfo's address.
+        if "email_verified" in userinfo:
+            merged["email_verified"] = userinfo["email_verified"]
+        elif userinfo["email"] != id_claims.get("email"):
+            merged.pop("email_verified", None)
+        merged["email"] = userinfo["email"]
     return merged
 
 

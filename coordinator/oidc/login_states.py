@@ -14,6 +14,8 @@ from typing import Generic, Protocol, TypeVar
 from coordinator.tailnet.clock import Clock
 
 MAX_ENTRIES = 1024
+MAX_OF_ONE = 8
+"""Entries for one subject: who opens one link again and again must not push out the logins of others."""
 LIFETIME = timedelta(minutes=15)
 SECRET_BYTES = 32
 
@@ -69,14 +71,21 @@ class SingleUse(Generic[E]):
         clock: Tells when an entry is too old.
         random_hex: Secret hex text of so many bytes.
         lifetime: How long an entry lives.
+        subject: What an entry is about, where one subject may have only `MAX_OF_ONE`.
     """
 
     def __init__(
-        self, clock: Clock, random_hex: Callable[[int], str], lifetime: timedelta = LIFETIME
+        self,
+        clock: Clock,
+        random_hex: Callable[[int], str],
+        lifetime: timedelta = LIFETIME,
+        *,
+        subject: Callable[[E], str] | None = None,
     ) -> None:
         self._clock = clock
         self._random_hex = random_hex
         self._lifetime = lifetime
+        self._subject = subject
         self._entries: dict[str, E] = {}
 
     def __len__(self) -> int:
@@ -84,6 +93,11 @@ class SingleUse(Generic[E]):
 
     def put(self, entry: E) -> str:
         """Keep an entry; returns its key, 64 hex digits."""
+        if self._subject is not None:
+            about = self._subject(entry)
+            same = [key for key, other in self._entries.items() if self._subject(other) == about]
+            for key in same[: max(0, len(same) - MAX_OF_ONE + 1)]:
+                del self._entries[key]
         self._drop_old(MAX_ENTRIES - 1)
         key = self._random_hex(SECRET_BYTES)
         self._entries[key] = entry

@@ -7,11 +7,11 @@ provider's answer only so much reaches a message as fits in a line. Source: Open
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import httpx2
 from authlib.common.errors import AuthlibBaseError
@@ -46,11 +46,16 @@ _ALGORITHMS = (
 )  # fmt: skip
 """Signatures that only the provider can make: with HS256 the client secret would do."""
 _NEEDED = ("authorization_endpoint", "token_endpoint", "jwks_uri")
+_ENDPOINTS = (*_NEEDED, "userinfo_endpoint", "end_session_endpoint")
 _MAX_SAID = 200
 
 
 class GrantRevokedError(ForbiddenError):
     """The provider does not renew a grant any more: it was revoked, it expired, or the user is gone."""
+
+
+class ProviderAwayError(UnavailableError):
+    """The provider cannot be reached at all; asking it about somebody else is of no use now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +110,12 @@ class Provider:
         absent = [name for name in _NEEDED if not isinstance(metadata.get(name), str)]
         if absent:
             raise self._unavailable(f"does not say {', '.join(absent)} in its discovery document")
+        if self.config.issuer.startswith("https://"):
+            open_ones = [name for name in _ENDPOINTS if str(metadata.get(name, "https:")).startswith("http:")]
+            if open_ones:
+                raise self._unavailable(f"names addresses without TLS: {', '.join(open_ones)}")
+        if not _algorithms(metadata):
+            raise self._unavailable("signs with nothing that only it can sign with (RS, PS, ES or EdDSA)")
         await self._fetch_keys(str(metadata["jwks_uri"]))
         self._metadata = metadata
 
@@ -155,6 +166,18 @@ class Provider:
         if said != self.config.issuer:
             raise UnauthenticatedError("the answer comes from another provider than the one that was asked")
 
+    def require_arrival(self, path: str) -> None:
+        """Check that an answer came to this provider's own redirect URI.
+
+        A provider that sends people on to another one would else be handed the other's code: the counsel of
+        RFC 9700, 4.4.2.2 for providers that do not send `iss`.
+
+        Raises:
+            UnauthenticatedError: it came to another's.
+        """
+        if path != urlsplit(self._redirect_uri).path:
+            raise UnauthenticatedError("the answer comes from another provider than the one that was asked")
+
     async def exchange(self, code: str, *, nonce: str, verifier: str) -> Grant:
         """An authorization code for tokens, verified.
 
@@ -174,8 +197,13 @@ class Provider:
             raise UnauthenticatedError("the provider gave no ID token")
         return await self._grant(tokens, nonce)
 
-    async def refresh(self, refresh_token: str) -> Grant:
+    async def refresh(self, refresh_token: str, keep: Callable[[str], Awaitable[None]]) -> Grant:
         """New tokens and claims for a grant.
+
+        Args:
+            refresh_token: The newest one.
+            keep: Given the next refresh token as soon as it is there, before anything else can fail: many
+                providers take the use of a former one for theft and end the grant.
 
         Raises:
             GrantRevokedError: the provider answered `invalid_grant`.
@@ -183,7 +211,7 @@ class Provider:
             UnavailableError: the provider does not answer.
         """
         if not await self.ready():
-            raise self._unavailable("does not answer")
+            raise self._unavailable("does not answer", ProviderAwayError)
         try:
             async with self._client() as client:
                 # What was granted is granted again; naming scopes may only narrow it.
@@ -193,6 +221,9 @@ class Provider:
             if isinstance(error, AuthlibBaseError) and error.error == "invalid_grant":
                 raise GrantRevokedError("the provider does not renew the login any more") from error
             raise self._refusal(error) from error
+        fresh = tokens.get("refresh_token")
+        if isinstance(fresh, str) and fresh and fresh != refresh_token:
+            await keep(fresh)
         return await self._grant(tokens, None)
 
     async def verify(self, id_token: str) -> dict[str, Any]:
@@ -259,8 +290,7 @@ class Provider:
 
     async def _decode(self, token: str) -> jwt.Token:
         """Check a signature; with newly fetched keys if those at hand do not fit."""
-        offered = self._metadata.get("id_token_signing_alg_values_supported")
-        algorithms = [each for each in _ALGORITHMS if not isinstance(offered, list) or each in offered]
+        algorithms = _algorithms(self._metadata)
         for attempt in range(2):
             if self._keys is None:
                 await self._fetch_keys(str(self._metadata["jwks_uri"]))
@@ -336,10 +366,11 @@ class Provider:
         if isinstance(error, AuthlibBaseError):
             said = str(error)[:_MAX_SAID]
             return refused(f"the provider refused: {said}")
-        return self._unavailable(f"does not answer as expected: {str(error)[:_MAX_SAID]}")
+        kind = ProviderAwayError if isinstance(error, httpx2.TransportError) else UnavailableError
+        return self._unavailable(f"does not answer as expected: {str(error)[:_MAX_SAID]}", kind)
 
-    def _unavailable(self, what: str) -> UnavailableError:
-        return UnavailableError(f"identity provider {self.config.name} ({self.config.issuer}) {what}")
+    def _unavailable(self, what: str, kind: type[UnavailableError] = UnavailableError) -> UnavailableError:
+        return kind(f"identity provider {self.config.name} ({self.config.issuer}) {what}")
 
 
 def _auth_method(has_secret: bool, offered: Collection[Any]) -> str:
@@ -348,6 +379,12 @@ def _auth_method(has_secret: bool, offered: Collection[Any]) -> str:
     if offered and "client_secret_basic" not in offered and "client_secret_post" in offered:
         return "client_secret_post"
     return "client_secret_basic"
+
+
+def _algorithms(metadata: Mapping[str, Any]) -> list[str]:
+    """The signatures a provider may use; all that are safe, where it does not say."""
+    offered = metadata.get("id_token_signing_alg_values_supported")
+    return [each for each in _ALGORITHMS if not isinstance(offered, list) or each in offered]
 
 
 def _object(document: Any) -> dict[str, Any]:

@@ -19,7 +19,14 @@ from acl.profiles import (
     max_seconds,
     unanswered_seconds,
 )
-from coordinator.services.access_rules import AccessRules, Asked, duration_of, hours_text, require_texts
+from coordinator.services.access_rules import (
+    AccessRules,
+    Asked,
+    duration_of,
+    hours_text,
+    require_texts,
+    tags_to_mint,
+)
 from coordinator.services.access_windows import AccessWindows, record_step
 from coordinator.services.policy import PolicyService
 from coordinator.services.tailnet import Tailnet
@@ -52,7 +59,7 @@ class AccessService:
         self._tailnet = tailnet
         self.requests = {request.id: request for request in requests}
         self.rules = AccessRules(tailnet, policy)
-        self.windows = AccessWindows(tailnet, policy, self.rules, self.requests)
+        self.windows = AccessWindows(tailnet, self.rules, self.requests)
 
     # reading
 
@@ -109,6 +116,7 @@ class AccessService:
         self.rules.require_allowed(profile, asked, now)
         duration = duration_of(profile, asked.duration)
         require_texts(profile, asked)
+        mint = tags_to_mint(profile, asked)
         at_once = asked.break_glass or not approvals_needed(profile)
         if at_once:
             self.rules.require_room(profile, self.requests.values(), now)
@@ -127,6 +135,7 @@ class AccessService:
                 answer_by=now + timedelta(seconds=unanswered_seconds(profile)),
                 host_scoped=host_scoped(profile),
                 break_glass=asked.break_glass,
+                mint=mint,
             )
             record_step(now, directory, "access.request", request, actor)
             if at_once:
@@ -143,8 +152,16 @@ class AccessService:
             log.warning("access opened without approval (break-glass)", access_id=request.id)
         return request
 
-    async def approve(self, request_id: int, *, by: User | None, actor: Actor) -> AccessRequest:
+    async def approve(
+        self, request_id: int, *, by: User | None, actor: Actor, via: str = ""
+    ) -> AccessRequest:
         """Say yes; the last yes that is needed opens the window at once.
+
+        Args:
+            request_id: Of the request.
+            by: Who says it; None: the administrator on the server.
+            actor: On whose behalf the server acts.
+            via: How the answer came, for the audit log, where that is not plain from the actor.
 
         Raises:
             ForbiddenError: the one who asked, or nobody who may approve.
@@ -155,18 +172,17 @@ class AccessService:
         self.rules.require_decider(profile, self.get(request_id), by)
 
         def change(request: AccessRequest, now: datetime) -> AccessRequest:
-            if any(approval.by == who for approval in request.approvals):
-                raise ConflictError(f"{who} has approved request {request.id} already; somebody else has to")
-            changed = request.approved_by(who, now, needed=approvals_needed(profile))
+            user_id = by.id if by is not None else None
+            changed = request.approved_by(who, now, needed=approvals_needed(profile), user_id=user_id)
             if changed.opens_at is not None:
                 if not self.rules.in_hours(request, now):
                     raise ConflictError(f"profile `{profile.name.text}` opens only {hours_text(profile)}")
                 self.rules.require_room(profile, self.requests.values(), now)
             return changed
 
-        return await self._change(request_id, "approve", "access.approve", change, actor, who)
+        return await self._change(request_id, "approve", "access.approve", change, actor, who, via=via)
 
-    async def deny(self, request_id: int, *, by: User | None, actor: Actor) -> AccessRequest:
+    async def deny(self, request_id: int, *, by: User | None, actor: Actor, via: str = "") -> AccessRequest:
         """Say no; it is final."""
         who = by.login if by is not None else ADMINISTRATOR
         request = self.get(request_id)
@@ -179,6 +195,7 @@ class AccessService:
             lambda found, now: replace(found, denied_by=who, denied_at=now),
             actor,
             who,
+            via=via,
         )
 
     async def extend(
@@ -253,13 +270,14 @@ class AccessService:
         actor: Actor,
         who: str,
         note: str = "",
+        via: str = "",
     ) -> AccessRequest:
         def command(directory: Directory) -> AccessRequest:
             now = self._tailnet.clock()
             before = directory.access(request_id)
             before.require(event, now, in_hours=self.rules.in_hours(before, now))
             after = change(before, now)
-            record_step(now, directory, verb, after, actor, who, note)
+            record_step(now, directory, verb, after, actor, who, note, via)
             if before.opens_at is None and after.opens_at is not None:
                 record_step(now, directory, "access.open", after, actor, who)
             directory.put_access(after)
@@ -270,5 +288,5 @@ class AccessService:
     async def _apply(self, command: Callable[[Directory], AccessRequest]) -> AccessRequest:
         request = await self._tailnet.execute(command)
         self.requests[request.id] = request
-        await self.windows.refresh()
+        self.windows.refresh()
         return request

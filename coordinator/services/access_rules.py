@@ -16,9 +16,11 @@ from acl.tickets import matches
 from coordinator.services.policy import PolicyService
 from coordinator.services.tailnet import Tailnet
 from coordinator.tailnet.access import AccessRequest
+from coordinator.tailnet.bits import indices
 from coordinator.tailnet.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
 from coordinator.tailnet.facts import node_fact
 from coordinator.tailnet.nodes import Node, NodeID
+from coordinator.tailnet.snapshot import Snapshot
 from coordinator.tailnet.users import User, require_active
 
 MAX_TEXT = 1000
@@ -37,6 +39,8 @@ class Asked:
     break_glass: bool = False
     plain: bool = False
     """Asked for by a device that is no machine of the tailnet."""
+    mint: bool = False
+    """For a machine from outside, which gets a key, and not for the user's own."""
 
 
 class AccessRules:
@@ -54,15 +58,15 @@ class AccessRules:
         return list(written.access_profiles) if written is not None else []
 
     def machines(self, request: AccessRequest) -> list[Node]:
-        """The machines a request is for: untagged ones of the user whose keys are valid."""
+        """The machines a request is for: untagged ones of the user, or the minted one; with valid keys."""
         snapshot = self._tailnet.snapshot
+        if request.mint:
+            return minted_nodes(snapshot, request)
+        owned = indices(snapshot.owner_bits.get(request.user_id, 0))
         return [
             record.node
-            for record in snapshot.records.values()
-            if record.node.user_id == request.user_id
-            and not record.node.tags
-            and not record.expired
-            and request.node_id in (None, record.node.id)
+            for record in map(snapshot.records.__getitem__, owned)
+            if not record.expired and request.node_id in (None, record.node.id)
         ]
 
     def profile(self, name: str) -> AccessProfile:
@@ -73,20 +77,27 @@ class AccessRules:
         hint = nearest(name, [profile.name.text for profile in self.profiles()])
         raise NotFoundError(f"the policy has no access profile `{name}`" + (f"; {hint}" if hint else ""))
 
-    def still_allowed(self, request: AccessRequest, now: datetime) -> bool:
-        """Whether the policy of now would let this window be open: the same person, for that long.
+    def closes_at(self, request: AccessRequest, now: datetime) -> datetime | None:
+        """When a window closes under the policy of now; None when that would not let it be open at all.
 
-        Incidents are their opener's word and end with the incident.
+        It asks for the same person, not suspended, for that long. Incidents are their opener's word on who it
+        is and how long; they end with the incident or with the profile.
         """
-        if request.incident:
-            return True
+        user = self._tailnet.snapshot.users.get(request.user_id)
+        if user is None or user.suspended:
+            return None
         for profile in self.profiles():
             if profile.name.text == request.profile:
+                if not set(request.mint) <= set(mint_tags(profile)):
+                    return None
+                if request.incident:
+                    return request.closes_at
                 people = profile.break_glass if request.break_glass else profile.src
                 allowed = self._tailnet.world.policy.means_user([w.text for w in people], request.user_id)
                 since = request.opens_at or now
-                return allowed and now < since + timedelta(seconds=max_seconds(profile))
-        return False
+                latest = min(request.closes_at or since, since + timedelta(seconds=max_seconds(profile)))
+                return latest if allowed and now < latest else None
+        return None
 
     def in_hours(self, request: AccessRequest, now: datetime) -> bool:
         """Break-glass and incidents do not wait for office hours."""
@@ -109,6 +120,9 @@ class AccessRules:
         hours = open_hours(profile)
         if hours is not None and not asked.break_glass and not hours.holds(now):
             raise ForbiddenError(f"`{name}` opens only {hours_text(profile)}")
+        if asked.mint:
+            # Whose posture would be asked for is not there yet; the rule that is opened asks for it.
+            return
         postures = [word.text for word in profile.src_posture]
         plain = asked.plain or self.has_plain_device(asked.user.id, name)
         if plain and asked.node_id is None and not postures:
@@ -148,6 +162,14 @@ class AccessRules:
         if not self._tailnet.world.policy.means_user([word.text for word in profile.approvers], by.id):
             raise ForbiddenError(f"user `{by.login}` is no approver of `{profile.name.text}`")
 
+    def may_decide(self, profile: AccessProfile, request: AccessRequest, by: User) -> bool:
+        """Whether `require_decider` lets the person decide."""
+        try:
+            self.require_decider(profile, request, by)
+        except ForbiddenError:
+            return False
+        return True
+
     def require_room(self, profile: AccessProfile, requests: Iterable[AccessRequest], now: datetime) -> None:
         """Fewer windows are open than the profile allows."""
         if profile.max_active is None:
@@ -160,6 +182,38 @@ class AccessRules:
                 f"`{profile.name.text}` is open {active} times already, and its maxActive is "
                 f"{profile.max_active}; try again when one has closed"
             )
+
+
+def mint_tags(profile: AccessProfile) -> tuple[str, ...]:
+    """Tags of the machines a profile lets in; none when it lets in none."""
+    return tuple(word.text for word in profile.mint or ())
+
+
+def minted_nodes(snapshot: Snapshot, request: AccessRequest) -> list[Node]:
+    """The machine that joined with a request's key, if it did and is in order."""
+    key = None if request.key_id is None else snapshot.preauth_keys.get(request.key_id)
+    if key is None or not key.used:
+        return []
+    return [
+        record.node
+        for record in snapshot.records.values()
+        if record.node.auth_key_id == key.id and record.node.tags and not record.secluded
+    ]
+
+
+def tags_to_mint(profile: AccessProfile, asked: Asked) -> tuple[str, ...]:
+    """Tags of the machine that is asked for; none for the user's own machines.
+
+    Raises:
+        InvalidError: the profile lets no machine in, or one of the user's is named as well.
+    """
+    if not asked.mint:
+        return ()
+    if asked.node_id is not None:
+        raise InvalidError("a request is for a machine of yours (--node) or for one from outside (--mint)")
+    if profile.mint is None:
+        raise InvalidError(f"`{profile.name.text}` lets no machine in: it has no `mint` in the policy")
+    return mint_tags(profile)
 
 
 def duration_of(profile: AccessProfile, wanted: timedelta | None) -> timedelta:

@@ -14,19 +14,17 @@ import structlog
 
 from acl import OpenWindow
 from coordinator.services.access_rules import AccessRules
-from coordinator.services.policy import PolicyService
 from coordinator.services.tailnet import Tailnet
 from coordinator.tailnet.access import AccessRequest, EndReason
 from coordinator.tailnet.actors import Actor
 from coordinator.tailnet.directory import Directory
 from coordinator.tailnet.errors import CoordinatorError
-from coordinator.tailnet.users import UserID
 from coordinator.telemetry.tasks import spawn
 
 log = structlog.get_logger(__name__)
 
 INTERVAL = 0.2
-"""Seconds between looks at the clock: a window closes that late at most, and its clients hear of it then."""
+"""Seconds between looks at the clock, at most: so late a window closes when the clock jumped."""
 ACTOR = Actor(kind="system", name="access")
 
 
@@ -40,12 +38,10 @@ class AccessWindows:
     def __init__(
         self,
         tailnet: Tailnet,
-        policy: PolicyService,
         rules: AccessRules,
         requests: dict[int, AccessRequest],
     ) -> None:
         self._tailnet = tailnet
-        self._policy = policy
         self._rules = rules
         self._requests = requests
         self._task: asyncio.Task[None] | None = None
@@ -65,43 +61,47 @@ class AccessWindows:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
-    async def refresh(self) -> None:
-        """Bring the policy in force in line with what is open now."""
-        await self._policy.open_windows(self.windows(self._tailnet.clock()))
+    def refresh(self) -> None:
+        """Bring what is in force in line with what is open now."""
+        self._tailnet.set_windows(self.windows(self._tailnet.clock()))
         for listener in self._listeners:
             listener()
 
     def windows(self, now: datetime) -> tuple[OpenWindow, ...]:
-        """What is open at a moment, for which addresses."""
+        """What is open at a moment, for which machines."""
         found = []
-        for request in self._requests.values():
-            open_now = request.state(now, in_hours=self._rules.in_hours(request, now)) == "active"
-            if open_now and self._rules.still_allowed(request, now):
-                sources = sorted(
-                    str(address) for node in self._rules.machines(request) for address in node.addresses
-                )
-                found.append(OpenWindow(profile=request.profile, sources=tuple(sources)))
-        return tuple(sorted(set(found), key=lambda window: (window.profile, window.sources)))
+        for request in self._live():
+            if request.state(now) != "active" or not self._rules.in_hours(request, now):
+                continue
+            closes_at = self._rules.closes_at(request, now)
+            if closes_at is not None:
+                nodes = tuple(sorted(node.id for node in self._rules.machines(request)))
+                window = OpenWindow(id=request.id, profile=request.profile, nodes=nodes, closes_at=closes_at)
+                found.append(window)
+        return tuple(found)
 
     async def tick(self) -> None:
-        """Record what time has ended, and close what is over."""
+        """Close what is over, and record what time has ended."""
+        # First: a window ends in time whether or not the database takes the record of it.
+        self.refresh()
         now = self._tailnet.clock()
-        known = {profile.name.text for profile in self._rules.profiles()}
-        for request in list(self._requests.values()):
+        for request in self._live():
             if request.overdue(now):
                 limit = request.answer_by if request.closes_at is None else request.closes_at
                 await self._end(request, limit, "expired")
-            elif request.state(now) in ("active", "approved") and not (
-                request.profile in known and self._rules.still_allowed(request, now)
-            ):
+            elif request.state(now) in ("active", "approved") and not self._rules.closes_at(request, now):
                 await self._end(request, now, "policy")
-        await self.refresh()
+
+    def _live(self) -> list[AccessRequest]:
+        """The requests with no end on record; few of all there ever were."""
+        requests = self._requests.values()
+        return [each for each in requests if each.ended_at is None and each.denied_at is None]
 
     async def _end(self, request: AccessRequest, at: datetime, reason: EndReason) -> None:
         def command(directory: Directory) -> AccessRequest:
             current = directory.access(request.id)
-            if current.ended_at is not None or current.denied_at is not None:
-                return current
+            if current != request:
+                return current  # somebody was faster; the next look decides anew
             ended = current.ended(at, str(ACTOR), reason)
             verb = "access.unanswered" if current.opens_at is None else "access.close"
             record_step(self._tailnet.clock(), directory, verb, ended, ACTOR)
@@ -110,13 +110,25 @@ class AccessWindows:
 
         self._requests[request.id] = await self._tailnet.execute(command)
 
+    def _pause(self) -> float:
+        """Seconds until the next look: at once when a window ends, and often anyway, as a clock may jump."""
+        now = self._tailnet.clock()
+        windows = self._tailnet.world.policy.windows.values()
+        ends = [(each.closes_at - now).total_seconds() for each in windows if each.closes_at is not None]
+        return max(0.001, min((INTERVAL, *ends)))
+
     async def _watch(self) -> None:
         while True:
-            await asyncio.sleep(INTERVAL)
+            await asyncio.sleep(self._pause())
             try:
                 await self.tick()
             except CoordinatorError as error:
                 log.warning("access windows not updated, will try again", error=error.message)
+                await asyncio.sleep(INTERVAL)
+            except Exception:
+                # A watch that died of one surprise would leave every window open.
+                log.exception("access windows not updated, will try again")
+                await asyncio.sleep(INTERVAL)
 
 
 def record_step(
@@ -127,16 +139,24 @@ def record_step(
     actor: Actor,
     who: str = "",
     note: str = "",
+    via: str = "",
 ) -> None:
-    """One step of a request in the audit log; `who` is the person an administrator acted for."""
+    """One step of a request in the audit log; `who` is the person an administrator acted for.
+
+    `via` says how an answer came (`link`, `page`, `webhook NAME`).
+    """
+    # The user may have been deleted since.
+    logins = {user.id: user.login for user in directory.users()}
     after: dict[str, Any] = {
         "profile": request.profile,
-        "user": directory.user(UserID(request.user_id)).login,
+        "user": logins.get(request.user_id, f"user {request.user_id}"),
         "node": request.node_id,
         "opens_at": request.opens_at.isoformat() if request.opens_at else None,
         "closes_at": request.closes_at.isoformat() if request.closes_at else None,
         "ticket": request.ticket,
+        **({"mint": list(request.mint)} if request.mint else {}),
         "acting_for": who,
+        **({"via": via} if via else {}),
     }
     target = f"access:{request.id}"
     directory.audit(now, actor, verb, target, after, name=request.profile, reason=note or request.reason)

@@ -12,7 +12,7 @@ from coordinator.tailnet.api_keys import ApiKey, api_key_matches, new_api_secret
 from coordinator.tailnet.directory import Directory
 from coordinator.tailnet.errors import InvalidError, NotFoundError
 from coordinator.tailnet.preauth_keys import hash_secret
-from coordinator.tailnet.users import UserID, require_active
+from coordinator.tailnet.users import User, UserID, require_active
 
 SECRET_BYTES = 38
 LIFETIME = timedelta(days=90)
@@ -117,6 +117,17 @@ class ApiKeyService:
         if key.user_id is None:
             return None
         return self._tailnet.snapshot.users[key.user_id].role
+
+    def speaks_for_all(self, actor: Actor) -> bool:
+        """Whether who acts may name any person: the server's own socket, or a key without a user."""
+        if actor.kind == "socket":
+            return True
+        key = self._keys.get(actor.name) if actor.kind == "api_key" else None
+        return key is not None and key.user_id is None
+
+    def user(self, key: ApiKey) -> User | None:
+        """Who a key stands for; None: nobody, so its holder names whom they act for."""
+        return None if key.user_id is None else self._tailnet.snapshot.users[key.user_id]
 
     def _find(self, prefix: str, key_id: int | None) -> ApiKey:
         if bool(prefix) == (key_id is not None):

@@ -7,6 +7,7 @@ administrator to say (`link`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -20,6 +21,7 @@ from coordinator.tailnet.identities import LinkedIdentity, united_groups
 from coordinator.tailnet.users import User, UserID, suspension_notice, validate_user_name
 
 PROVIDER = "oidc"
+_PLACEHOLDER = re.compile(r"user-[0-9]+", re.IGNORECASE)
 REFRESHER = Actor(kind="system", name="identity-refresh")
 
 
@@ -57,6 +59,23 @@ class IdentityService:
     async def known(self, identifier: str) -> User | None:
         """The user an identity is, if it is one."""
         return await self._tailnet.execute(lambda directory: _holder(directory, identifier))
+
+    async def keep_token(self, tried: LinkedIdentity, sealed_token: str) -> LinkedIdentity:
+        """The provider gave the next refresh token; what it says of the user follows, or does not.
+
+        Returns:
+            The identity with it; as it was tried, if somebody logged in meanwhile.
+        """
+
+        def command(directory: Directory) -> LinkedIdentity:
+            current = directory.identity(tried.id)
+            if current is None or current.refresh_token != tried.refresh_token:
+                return tried
+            kept = replace(current, refresh_token=sealed_token)
+            directory.put_identity(kept, noteworthy=False)
+            return kept
+
+        return await self._tailnet.execute(command)
 
     async def refreshed(self, tried: LinkedIdentity, identity: Identity | None, sealed_token: str) -> None:
         """The provider renewed a grant.
@@ -279,7 +298,9 @@ def _with_profile(directory: Directory, user: User, identity: Identity) -> User:
         return bool(text) and not any(_goes_by(other, text) for other in others)
 
     # A name people can choose themselves must not look like an address that is somebody else's to prove.
-    candidates = [identity.username] if "@" not in identity.username else []
+    # Nor like the name that a later user without a usable one is given.
+    own = "@" not in identity.username and not _PLACEHOLDER.fullmatch(identity.username)
+    candidates = [identity.username] if own else []
     names = [name for name in (*candidates, identity.email) if _valid(name) and free(name)]
     return replace(
         user,

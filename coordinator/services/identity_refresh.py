@@ -10,7 +10,7 @@ import structlog
 
 from coordinator.oidc.filters import require_allowed
 from coordinator.oidc.identity import Identity, make_identity
-from coordinator.oidc.provider import GrantRevokedError, Provider
+from coordinator.oidc.provider import GrantRevokedError, Provider, ProviderAwayError
 from coordinator.oidc.sealing import TokenSealer
 from coordinator.services.identities import IdentityService
 from coordinator.tailnet.clock import Clock
@@ -50,6 +50,9 @@ class IdentityRefresher:
         self._clock = clock
         self._interval = interval
         self._not_before: dict[str, datetime] = {}
+        self._away: dict[str, datetime] = {}
+        self._unstored: dict[str, str] = {}
+        """Refresh tokens the database could not take yet, by the sealed token they replace."""
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -68,21 +71,39 @@ class IdentityRefresher:
         now = self._clock()
         self._not_before = {each: at for each, at in self._not_before.items() if at > now}
         for linked in await self._identities.renewable(now - self._interval):
-            if linked.id not in self._not_before and linked.provider in self._providers:
-                try:
-                    await self._refresh(linked, self._providers[linked.provider])
-                except CoordinatorError as error:
-                    self._not_before[linked.id] = now + RETRY
-                    log.warning("identity not refreshed", identity=linked.id, error=error.message)
+            if linked.id in self._not_before or linked.provider not in self._providers:
+                continue
+            if self._away.get(linked.provider, now) > now:
+                continue
+            try:
+                await self._refresh(linked, self._providers[linked.provider])
+            except CoordinatorError as error:
+                self._not_before[linked.id] = now + RETRY
+                if isinstance(error, ProviderAwayError):
+                    # Users of other providers must not wait until it was tried with each of its own; and
+                    # next time it is tried with another user.
+                    self._away[linked.provider] = now + RETRY
+                    self._not_before[linked.id] = now + 2 * RETRY
+                log.warning("identity not refreshed", identity=linked.id, error=error.message)
 
     async def _refresh(self, linked: LinkedIdentity, provider: Provider) -> None:
-        token = self._sealer.open(linked.refresh_token, linked.id)
+        stored = linked
+        newest = self._unstored.get(linked.refresh_token) or self._sealer.open(
+            linked.refresh_token, linked.id
+        )
+
+        async def keep(fresh: str) -> None:
+            nonlocal stored, newest
+            self._unstored[linked.refresh_token] = newest = fresh
+            stored = await self._identities.keep_token(linked, self._sealer.seal(fresh, linked.id))
+            del self._unstored[linked.refresh_token]
+
         try:
-            grant = await provider.refresh(token)
+            grant = await provider.refresh(newest, keep)
         except GrantRevokedError as error:
-            await self._shut_out(linked, error.message)
+            await self._shut_out(stored, error.message)
             return
-        sealed = self._sealer.seal(grant.refresh_token or token, linked.id)
+        sealed = self._sealer.seal(newest, linked.id)
         identity: Identity | None = None
         if grant.claims:
             identity = make_identity(provider.config, grant.claims)
@@ -91,11 +112,13 @@ class IdentityRefresher:
             try:
                 require_allowed(provider.config, identity, grant.claims)
             except UnauthenticatedError as error:
-                await self._shut_out(linked, error.message)
+                await self._shut_out(stored, error.message)
                 return
-        await self._identities.refreshed(linked, identity, sealed)
+        await self._identities.refreshed(stored, identity, sealed)
+        self._unstored.pop(linked.refresh_token, None)
 
     async def _shut_out(self, linked: LinkedIdentity, reason: str) -> None:
+        self._unstored.pop(linked.refresh_token, None)
         if await self._identities.shut_out(linked, reason):
             log.warning("user shut out by provider", identity=linked.id, reason=reason)
 

@@ -76,7 +76,7 @@ class IncidentService:
         made = await self._tailnet.execute(command)
         for request in made:
             self._access.requests[request.id] = request
-        await self._access.windows.refresh()
+        self._access.windows.refresh()
         return made
 
     async def close(self, name: str, *, actor: Actor) -> list[AccessRequest]:
@@ -99,5 +99,5 @@ class IncidentService:
         ended = await self._tailnet.execute(command)
         for request in ended:
             self._access.requests[request.id] = request
-        await self._access.windows.refresh()
+        self._access.windows.refresh()
         return ended

@@ -14,7 +14,7 @@ from typing import Any
 
 import structlog
 
-from acl import OpenWindow, Policy, PolicyDraft, PolicyError, Problem, parse_policy, with_windows
+from acl import Policy, PolicyDraft, PolicyError, Problem, parse_policy
 from coordinator.netmap.derp import with_policy_relays
 from coordinator.services.policy_records import PolicyFileRecorder, fingerprint
 from coordinator.services.tailnet import Tailnet
@@ -67,8 +67,6 @@ class PolicyService:
         self._records = PolicyFileRecorder(tailnet)
         self._on_change = on_change
         self._replacing = asyncio.Lock()
-        self._written: Policy | None = None
-        self._windows: tuple[OpenWindow, ...] = ()
         self._follow_up: asyncio.Task[None] | None = None
         self._seen: _Identity = None
         self._task: asyncio.Task[None] | None = None
@@ -82,13 +80,13 @@ class PolicyService:
         """
         if self._database_mode:
             if self._stored is not None:
-                self._adopt(*self._compile(self._stored.text, self._blank()))
+                self._tailnet.adopt_policy(self._compile(self._stored.text, self._blank()))
             return
         if self._path is None:
             return
         self._seen = self._identity()
         text = self._read()
-        self._adopt(*self._compile(text, self._blank()))
+        self._tailnet.adopt_policy(self._compile(text, self._blank()))
         self._took_over(text)
 
     def start(self) -> None:
@@ -151,7 +149,7 @@ class PolicyService:
             return await self._set(text, actor, note)
 
     async def _set(self, text: str, actor: Actor, note: str) -> StoredPolicy:
-        draft, written = await self._draft(text)
+        draft = await self._draft(text)
 
         def command(directory: Directory) -> StoredPolicy:
             now = self._tailnet.clock()
@@ -165,7 +163,7 @@ class PolicyService:
             return stored
 
         stored = await self._tailnet.execute(command)
-        self._put_in_force(draft, written)
+        self._put_in_force(draft)
         self._stored = stored
         self._text, self._updated_at = text, stored.created_at
         return stored
@@ -182,7 +180,7 @@ class PolicyService:
             text = self._read()
             if text == self._text:
                 return False
-            draft, written = await self._draft(text)
+            draft = await self._draft(text)
         except PolicyError as error:
             log.error(
                 "policy refused, the former one stays in force",
@@ -195,7 +193,7 @@ class PolicyService:
             log.error("policy not readable, the former one stays in force", error=error.message)
             self._records.refused(str(self._path), [error.message])
             return False
-        self._put_in_force(draft, written)
+        self._put_in_force(draft)
         self._records.loaded(str(self._path), self._text, text)
         self._took_over(text)
         log.info("policy loaded", path=str(self._path))
@@ -203,26 +201,11 @@ class PolicyService:
 
     @property
     def written(self) -> Policy | None:
-        """The policy as somebody wrote it, without what is open for a while."""
-        return self._written
+        """The policy in force, as somebody wrote it; None when everything is allowed."""
+        return self._tailnet.world.policy.policy
 
-    async def open_windows(self, windows: tuple[OpenWindow, ...]) -> None:
-        """Put the policy in force with exactly these windows open."""
-        async with self._replacing:
-            if windows == self._windows or self._written is None:
-                self._windows = windows
-                return
-            draft = replace(self._blank(), policy=with_windows(self._written, windows))
-            await asyncio.to_thread(draft.compile, checked=True)
-            self._windows = windows
-            self._tailnet.adopt_policy(draft)
-
-    def _adopt(self, draft: PolicyDraft, written: Policy) -> None:
-        self._written = written
+    def _put_in_force(self, draft: PolicyDraft) -> None:
         self._tailnet.adopt_policy(draft)
-
-    def _put_in_force(self, draft: PolicyDraft, written: Policy) -> None:
-        self._adopt(draft, written)
         if self._on_change is not None:
             self._follow_up = spawn("policy follow-up", self._on_change())
 
@@ -264,11 +247,11 @@ class PolicyService:
         """The users and nodes of now, to compile a policy for."""
         return self._tailnet.world.policy.draft(None)
 
-    async def _draft(self, text: str) -> tuple[PolicyDraft, Policy]:
+    async def _draft(self, text: str) -> PolicyDraft:
         """Read, check and compile in another thread: a large policy would hold every client up."""
         return await asyncio.to_thread(self._compile, text, self._blank())
 
-    def _compile(self, text: str, blank: PolicyDraft) -> tuple[PolicyDraft, Policy]:
+    def _compile(self, text: str, blank: PolicyDraft) -> PolicyDraft:
         policy = parse_policy(text)
         self._check_relays(policy)
         draft = replace(blank, policy=policy)
@@ -276,8 +259,4 @@ class PolicyService:
         errors = [problem for problem in draft.problems if problem.severity == "error"]
         if errors:
             raise PolicyError(errors)
-        effective = with_windows(policy, self._windows)
-        if effective is not policy:
-            draft = replace(blank, policy=effective)
-            draft.compile(checked=True)
-        return draft, policy
+        return draft

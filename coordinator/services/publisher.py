@@ -10,7 +10,8 @@ from dataclasses import replace
 from heapq import heappop, heappush
 from typing import TypeVar
 
-from acl import PeerView, Policy, PolicyDraft
+from acl import OpenWindow, PeerView, Policy, PolicyDraft
+from coordinator.netmap.config import MapConfig
 from coordinator.netmap.derp import with_policy_relays
 from coordinator.netmap.user_profiles import user_profile
 from coordinator.netmap.world import World
@@ -106,6 +107,21 @@ class Publisher:
         """Put a compiled policy in force; returns whom it concerns."""
         return self._take_policy(draft.policy, lambda: self.world.policy.adopt(draft))
 
+    def set_windows(self, windows: Iterable[OpenWindow]) -> int:
+        """Have exactly these access windows open; returns whom it concerns.
+
+        How nodes look to everyone depends on no window, so nothing that is shared has to be made anew.
+        """
+        world, old = self.world, self.world.snapshot
+        affected = world.policy.set_windows(windows)
+        if affected:
+            seq = old.seq + 1
+            world.structure_seq = world.special_seq = seq
+            world.snapshot = replace(old, seq=seq)
+            world.log.changed(seq, 0)
+            world.fragments.touch(seq, 0)
+        return affected
+
     def _take_policy(self, policy: Policy | None, replace_it: Callable[[], int]) -> int:
         world, old = self.world, self.world.snapshot
         seq = old.seq + 1
@@ -118,6 +134,26 @@ class Publisher:
         world.log.changed(seq, changed)
         world.fragments.touch(seq, changed)
         return affected | self._viewers_of(changed)
+
+    def configure(self, config: MapConfig) -> int:
+        """Take other relays or DNS; returns whom it concerns.
+
+        Raises:
+            InvalidError: the policy's own relays do not go with them; nothing has changed.
+        """
+        if config == self.configured:
+            return 0
+        world, old = self.world, self.world.snapshot
+        policy = world.policy.policy
+        merged = with_policy_relays(config, policy.derp_map if policy is not None else None)
+        self.configured = config
+        if merged == world.config:
+            return 0
+        world.fragments.use(merged)
+        world.config_seq = world.structure_seq = seq = old.seq + 1
+        world.snapshot = replace(old, seq=seq)
+        world.log.changed(seq, 0)
+        return sum(1 << index for index in old.records)
 
     def _relays_changed(self, policy: Policy | None, seq: int) -> int:
         """The policy's `derpMap` joins the configured relays; everybody hears of a difference."""

@@ -6,6 +6,7 @@ answered from the snapshot and costs no transaction.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -15,6 +16,7 @@ from coordinator.services.address_allocation import AddressAllocation, RandomOff
 from coordinator.services.login import PendingLogins
 from coordinator.services.rate_limits import RateLimits
 from coordinator.services.registration_records import RefusalRecorder, record_client, record_join
+from coordinator.services.rest_at_start import Departure
 from coordinator.services.tailnet import Tailnet
 from coordinator.tailcfg.codec import parse_go_time
 from coordinator.tailcfg.errors import WireError
@@ -49,6 +51,7 @@ from coordinator.tailnet.registration import (
     Shorten,
     decide,
 )
+from coordinator.tailnet.rotation import renewed
 from coordinator.tailnet.users import (
     TAGGED_DEVICES_LOGIN,
     TAGGED_DEVICES_USER_ID,
@@ -101,15 +104,17 @@ class RegistrationService:
         settings: RegistrationSettings,
         random_offset: RandomOffset,
         limits: RateLimits | None = None,
+        resting: Iterable[Departure] = (),
     ) -> None:
         self._tailnet = tailnet
         self._logins = logins
         self._settings = settings
         self._refusals = RefusalRecorder(tailnet)
         self._limits = limits
-        self._addresses = AddressAllocation(
-            tailnet, settings.prefixes, AddressRest(settings.address_rest), random_offset
-        )
+        rest = AddressRest(settings.address_rest)
+        for at, addresses in resting:
+            rest.release(addresses, at)
+        self._addresses = AddressAllocation(tailnet, settings.prefixes, rest, random_offset)
 
     async def register(
         self, machine_key: MachineKey, request: RegisterRequest, *, remote: str = ""
@@ -226,10 +231,19 @@ class RegistrationService:
                 node_key=parsed.node_key,
                 wish=parsed.wish,
                 node=record.node if record else None,
+                old_node_key=parsed.old_node_key,
+                siblings=self._rotating(parsed.machine_key) if record is None else (),
             )
         )
-        changes = isinstance(outcome, Shorten) or (isinstance(outcome, Logout) and outcome.node is not None)
+        changes = isinstance(outcome, Shorten | Join) or (
+            isinstance(outcome, Logout) and outcome.node is not None
+        )
         return None if changes else outcome
+
+    def _rotating(self, machine_key: MachineKey) -> list[Node]:
+        """The nodes of this machine whose new key is awaited, or just came."""
+        nodes = (record.node for record in self._tailnet.snapshot.records.values())
+        return [node for node in nodes if node.rotation is not None and node.machine_key == machine_key]
 
     def _attempt(self, parsed: _Parsed, directory: Directory) -> Attempt:
         tags = request_tags(parsed.request.hostinfo or {})
@@ -247,6 +261,7 @@ class RegistrationService:
             tags_refused=self._refused_tags(tags, key),
             node=directory.node_by_key(parsed.node_key),
             previous=directory.node_by_key(parsed.old_node_key) if parsed.old_node_key else None,
+            old_node_key=parsed.old_node_key,
             siblings=directory.nodes_of_machine(parsed.machine_key),
         )
 
@@ -309,6 +324,8 @@ class RegistrationService:
                     directory.put_preauth_key(used)
                 actor = Actor(kind="node", name=str(node.id))
                 verb = "node.register" if outcome.former is None else "node.reauthenticate"
+                if outcome.renewal:
+                    verb = "node.renew_key"
                 record_join(directory, now, actor, outcome, node, verb)
                 outcome = Confirm(node)
         return outcome
@@ -327,6 +344,11 @@ class RegistrationService:
             require_active(directory.user(join.user_id))
         now = self._tailnet.clock()
         hostinfo = parsed.request.hostinfo or {}
+        if join.renewal and join.former is not None:
+            node = renewed(join.former, parsed.node_key, now)
+            node = replace(node, network_lock_key=parsed.network_lock_key, hostinfo=hostinfo or node.hostinfo)
+            directory.put_node(node)
+            return node
         name = hostname(hostinfo)
         expiry = None if join.tags else until or self._expiry(now, parsed.wish)
         approval = APPROVED if admitted else self._approval(join, directory)
@@ -334,6 +356,8 @@ class RegistrationService:
             node = replace(
                 join.former,
                 node_key=parsed.node_key,
+                key_since=now,
+                rotation=None,
                 network_lock_key=parsed.network_lock_key,
                 user_id=join.user_id,
                 tags=join.tags,
@@ -363,6 +387,7 @@ class RegistrationService:
                 approval=approval,
                 expiry=expiry,
                 created_at=now,
+                key_since=now,
                 hostinfo=hostinfo,
                 cap_version=parsed.request.version,
                 last_seen=now,

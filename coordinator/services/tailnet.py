@@ -8,14 +8,14 @@ change the snapshot at once and are written in batches.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Protocol, TypeVar
 
 import structlog
 
-from acl import Policy, PolicyDraft, PolicyError
+from acl import OpenWindow, Policy, PolicyDraft, PolicyError
 from coordinator.audit.origin import current_origin
 from coordinator.netmap.config import MapConfig
 from coordinator.netmap.world import World
@@ -102,6 +102,8 @@ class Tailnet:
                 put_preauth_keys=dict(state.preauth_keys),
             )
         )
+        # What expired while no server was running is expired from the first moment on.
+        self.expire_due()
 
     @property
     def snapshot(self) -> Snapshot:
@@ -209,6 +211,16 @@ class Tailnet:
             self._announce(self._publisher.warn([node.id for node in due]))
         return due
 
+    def configure(self, config: MapConfig) -> bool:
+        """Take other relays or DNS from now on; whether anybody is told something new.
+
+        Raises:
+            InvalidError: they do not go with the policy's relays; nothing has changed.
+        """
+        affected = self._publisher.configure(config)
+        self._announce(affected)
+        return bool(affected)
+
     def replace_policy(self, policy: Policy | None) -> None:
         """Put a policy in force; it must have been checked."""
         self._announce(self._publisher.replace_policy(policy))
@@ -216,6 +228,10 @@ class Tailnet:
     def adopt_policy(self, draft: PolicyDraft) -> None:
         """Put a compiled policy in force; it must have been checked."""
         self._announce(self._publisher.adopt_policy(draft))
+
+    def set_windows(self, windows: Iterable[OpenWindow]) -> None:
+        """Have exactly these access windows open, from now on."""
+        self._announce(self._publisher.set_windows(windows))
 
     # inner
 
@@ -302,10 +318,11 @@ class Tailnet:
                     break
                 except UnavailableError:
                     if asyncio.get_running_loop().time() > patience:
-                        self._fail(batch, error)
+                        unknown = f"{error.message}; whether the change was stored is not known yet"
+                        self._fail(batch, UnavailableError(unknown))
                     await asyncio.sleep(DOUBT_INTERVAL)
             if not landed:
-                raise
+                raise UnavailableError(error.message) from error
             log.warning("commit was stored, only the answer got lost")
 
     def _give_up(self, changes: ChangeSet) -> None:

@@ -42,9 +42,11 @@ class WireGuardOpenings:
         profiles: dict[tuple[int, str], Opening] = {}
         requests: dict[int, Opening] = {}
         for request in self._access.requests.values():
-            if request.node_id is not None or not self._active(request, now):
+            if request.node_id is not None or request.mint:
                 continue
             opening = self._opening(request, now)
+            if opening is None:
+                continue
             requests[request.id] = opening
             place = (request.user_id, request.profile)
             profiles[place] = _longer(profiles.get(place), opening)
@@ -84,7 +86,8 @@ class WireGuardOpenings:
         """The newest request of a person for a profile that is open or may still be."""
         for request in self._access.newest_first():
             asked_here = request.user_id == user_id and request.profile == profile
-            if asked_here and request.node_id is None and request.state(now) in _LIVING:
+            for_people = request.node_id is None and not request.mint
+            if asked_here and for_people and request.state(now) in _LIVING:
                 return request
         return None
 
@@ -93,23 +96,24 @@ class WireGuardOpenings:
         request = self._access.requests.get(request_id)
         return request is None or request.state(now) not in _LIVING
 
-    def _active(self, request: AccessRequest, now: datetime) -> bool:
-        # Most requests ended long ago; only of the others the policy has to be asked.
-        if request.state(now) != "active":
-            return False
-        rules = self._access.rules
-        return rules.in_hours(request, now) and rules.still_allowed(request, now)
+    def _opening(self, request: AccessRequest, now: datetime) -> Opening | None:
+        """The window of a request, if it is open.
 
-    def _opening(self, request: AccessRequest, now: datetime) -> Opening:
-        """The gateway closes by itself at the end: that of the window, or of the hours of the day."""
-        assert request.opens_at is not None
-        end = request.closes_at
+        The gateway closes by itself at the end: that of the window as the policy of now has it, or of the
+        hours of the day.
+        """
+        # Most requests ended long ago; only of the others the policy has to be asked.
+        rules = self._access.rules
+        if request.state(now) != "active" or not rules.in_hours(request, now):
+            return None
+        end = rules.closes_at(request, now)
+        if end is None or request.opens_at is None:
+            return None
         if not request.break_glass and not request.incident:
-            for profile in self._access.rules.profiles():
+            for profile in rules.profiles():
                 hours = open_hours(profile) if profile.name.text == request.profile else None
                 evening = hours.end_after(now) if hours is not None else None
-                if evening is not None and (end is None or evening < end):
-                    end = evening
+                end = end if evening is None else min(end, evening)
         return Opening(not_before=request.opens_at, not_after=end)
 
 

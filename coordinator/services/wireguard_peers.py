@@ -312,7 +312,7 @@ class WireGuardPeers:
         request = self._access.get(wanted.access_id or 0)
         if not caller.admin and (caller.user is None or caller.user.id != request.user_id):
             raise ForbiddenError(f"access request {request.id} is somebody else's")
-        if request.node_id is not None:
+        if request.node_id is not None or request.mint:
             raise InvalidError(f"access request {request.id} is for one machine of the tailnet")
         if self._openings.over(request.id, self._tailnet.clock()):
             raise ConflictError(f"access request {request.id} is over; ask for a new one")

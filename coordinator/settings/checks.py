@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,6 +21,7 @@ Say = Callable[[str, str], None]
 
 SOCKET_PATH_BYTES = 107
 """Linux keeps 108 bytes for the path of a unix socket, the last of them zero."""
+SHORTEST_FETCH = timedelta(minutes=1)
 SHORTEST_ABSENCE = timedelta(seconds=65)
 """A healthy client may stay silent this long; an ephemeral node must not be removed meanwhile."""
 LONGEST_REST = timedelta(hours=24)
@@ -38,7 +39,18 @@ _REQUIRED_PATHS = (
 
 def check_together(values: Values, problem: Say, notice: Say) -> None:
     """Run every check on what could be converted."""
-    for check in (_listeners, _prefixes, _paths, _relay, _timing, _database, _base_domain, _nameservers):
+    for check in (
+        _listeners,
+        _prefixes,
+        _tailnet_listener,
+        _paths,
+        _relay,
+        _relay_maps,
+        _timing,
+        _database,
+        _base_domain,
+        _nameservers,
+    ):
         try:
             check(values, problem)
         except KeyError:
@@ -57,7 +69,9 @@ def _listeners(values: Values, problem: Say) -> None:
     if bool(values["tls_cert_path"]) != bool(values["tls_key_path"]):
         problem("tls_cert_path", "tls_cert_path and tls_key_path go together")
     plain = values["server_url"].startswith("http://")
-    taken = {"listen_addr": values["listen_addr"], "metrics_listen_addr": values["metrics_listen_addr"]}
+    taken = {
+        path: values[path] for path in ("listen_addr", "metrics_listen_addr", "access.tailnet_listen_addr")
+    }
     if values["derp.server.enabled"] and plain:
         taken["derp.server.tls_listen_addr"] = values["derp.server.tls_listen_addr"]
     seen: list[str] = []
@@ -79,6 +93,24 @@ def _collide(one: tuple[str, int], other: tuple[str, int]) -> bool:
 def _prefixes(values: Values, problem: Say) -> None:
     if values["prefixes.v4"] is None and values["prefixes.v6"] is None:
         problem("prefixes.v4", "one of prefixes.v4 and prefixes.v6 is needed")
+
+
+def _tailnet_listener(values: Values, problem: Say) -> None:
+    """Elsewhere than on an address of the tailnet, source addresses would prove nothing."""
+    address = values["access.tailnet_listen_addr"]
+    if address is None:
+        return
+    prefixes = [values[path] for path in ("prefixes.v4", "prefixes.v6") if values[path] is not None]
+    try:
+        found = ip_address(address[0])
+    except ValueError:
+        found = None
+    if found is None or not any(found in prefix for prefix in prefixes):
+        shown = " or ".join(str(prefix) for prefix in prefixes)
+        problem(
+            "access.tailnet_listen_addr",
+            f"`{address[0]}` is no address of the tailnet: give the one this server's machine has in {shown}",
+        )
 
 
 def _paths(values: Values, problem: Say) -> None:
@@ -109,6 +141,14 @@ def _relay(values: Values, problem: Say) -> None:
     for path in ("derp.server.tls_cert_path", "derp.server.tls_key_path"):
         if values[path] is None:
             problem(path, "a path is needed with derp.server.tls_listen_addr")
+
+
+def _relay_maps(values: Values, problem: Say) -> None:
+    for url in values["derp.urls"]:
+        if not url.startswith(("https://", "http://")):
+            problem("derp.urls", f"`{url}` is no http or https address; files belong into `derp.paths`")
+    if values["derp.auto_update_enabled"] and values["derp.update_frequency"] < SHORTEST_FETCH:
+        problem("derp.update_frequency", "must be at least 1m: the maps are somebody else's")
 
 
 def _timing(values: Values, problem: Say) -> None:

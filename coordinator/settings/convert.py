@@ -160,7 +160,7 @@ def _webhook(value: Any) -> str:
     except ValueError as error:
         raise ValueError(f"`{text}` is not a URL: {error}") from None
     if "@" in parts.netloc:
-        raise ValueError("must not hold a user or a password; there is `audit.https.token`")
+        raise ValueError("must not hold a user or a password; there is a key for the secret")
     here = host == "localhost" or (is_address(host) and ip_address(host).is_loopback)
     if not host or (parts.scheme != "https" and not (parts.scheme == "http" and here)):
         raise ValueError(f"`{text}` must begin with https:// (http:// only for this machine) and name a host")

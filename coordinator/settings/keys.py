@@ -31,7 +31,12 @@ _KEYS = (
     Key("server_url", "url", None, "The address clients use, http or https. Required."),
     Key("listen_addr", "addr", "127.0.0.1:8080", "Where the main listener binds."),
     Key("metrics_listen_addr", "addr", "", "Where /metrics is served; empty for nowhere."),
-    _no_effect("trusted_proxies", "prefixes", (), "Proxies whose forwarding headers are believed."),
+    Key(
+        "trusted_proxies",
+        "prefixes",
+        (),
+        "Proxies, by address or prefix, whose X-Forwarded-For, X-Real-IP and X-Forwarded-Proto are believed.",
+    ),
     _no_effect("grpc_listen_addr", "addr", ":50443", "gRPC of older command lines."),
     _no_effect("grpc_allow_insecure", "bool", False, "gRPC without TLS."),
     Key(
@@ -39,6 +44,13 @@ _KEYS = (
         "path",
         "noise_private.key",
         "The server's key; created when missing. Back it up.",
+    ),
+    Key(
+        "id_tokens.private_key_path",
+        "path",
+        "",
+        "Key that signs identity tokens of machines; created when missing. Empty: `id_token_private.pem` "
+        "beside the server's key. Not a headscale key.",
     ),
     Key("prefixes.v4", "prefix4", "100.64.0.0/10", "IPv4 addresses of nodes; empty for none."),
     Key("prefixes.v6", "prefix6", "fd7a:115c:a1e0::/48", "IPv6 addresses of nodes; empty for none."),
@@ -79,10 +91,10 @@ _KEYS = (
         "Its self-signed certificate; created when missing.",
     ),
     Key("derp.server.tls_key_path", "path", "derp_key.pem", "The key of that certificate."),
-    _no_effect("derp.urls", "strings", (), "DERP maps fetched over the network."),
+    Key("derp.urls", "strings", (), "DERP maps fetched from these addresses, as JSON."),
     Key("derp.paths", "paths", (), "DERP maps read from local YAML or JSON files."),
-    _no_effect("derp.auto_update_enabled", "bool", False, "Fetch DERP maps again and again."),
-    _no_effect("derp.update_frequency", "duration", "3h", "How often."),
+    Key("derp.auto_update_enabled", "bool", False, "Fetch them again and again."),
+    Key("derp.update_frequency", "duration", "3h", "How often; at least a minute."),
     _no_effect("disable_check_updates", "bool", False, "There is no update check."),
     Key("node.expiry", "duration", "0", "Key lifetime of untagged nodes; 0 for no end."),
     Key("node.expiry_notice", "duration", "72h", "How long before its key expires a client warns; 0: never."),
@@ -111,6 +123,12 @@ _KEYS = (
         "strings",
         (),
         "Nodes that have only such tags need no approval. Not a headscale key.",
+    ),
+    Key(
+        "inventory.rotation_age",
+        "duration",
+        "180d",
+        "From which age on `inventory report` wants a key replaced; 0: from none. Not a headscale key.",
     ),
     Key("rate_limits.enabled", "bool", True, "Limit failed attempts. Not a headscale key."),
     Key(
@@ -232,6 +250,20 @@ _KEYS = (
         "0",
         "How long audit entries stay in the database; 0 for ever. Not a headscale key.",
     ),
+    Key(
+        "access.webhooks",
+        "mappings",
+        (),
+        "Where requests for access are told and answered: mappings of kind (slack, mattermost, generic),"
+        " name, url, secret, users, events, links; see docs/jit.md. Not a headscale key.",
+    ),
+    Key(
+        "access.tailnet_listen_addr",
+        "addr",
+        "",
+        "Where people ask for access through the tailnet, known by their machine's address: the tailnet "
+        "address of this server's own machine, such as 100.64.0.1:8082. Empty: nowhere. Not a headscale key.",
+    ),
     Key("policy.mode", "choice", "file", "Where the policy lives.", choices=("file", "database", "db")),
     Key(
         "policy.associated_domains",
@@ -247,7 +279,7 @@ _KEYS = (
     Key("dns.nameservers.split", "split", {}, "Name servers by suffix."),
     Key("dns.search_domains", "domains", (), "More search domains."),
     Key("dns.extra_records", "records", (), "A and AAAA records: name, type, value."),
-    Key("dns.extra_records_path", "path", "", "More such records, a JSON array in a file; read at start."),
+    Key("dns.extra_records_path", "path", "", "More such records, a JSON array in a file; watched."),
     Key(
         "unix_socket",
         "path",

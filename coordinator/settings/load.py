@@ -27,8 +27,11 @@ from coordinator.settings.model import (
     Settings,
 )
 from coordinator.settings.oidc import build_oidc, check_oidc
+from coordinator.settings.webhooks import build_webhooks, check_webhooks
 
 ENV_PREFIX = "HEADSCALE_"
+ID_TOKEN_KEY = "id_token_private.pem"
+"""Beside the Noise key, unless the configuration says where."""
 _NOT_KEYS = (
     "HEADSCALE_CONFIG",
     "HEADSCALE_DEBUG_",
@@ -118,6 +121,8 @@ def load_settings(path: Path | None, env: Mapping[str, str]) -> tuple[Settings, 
     check_together(values, problem, notice)
     if all(path in values for path in KEYS if path.startswith("oidc.")):
         check_oidc(values, problem, notice)
+    if "access.webhooks" in values:
+        check_webhooks(values["access.webhooks"], problem, notice)
     if collected.problems:
         raise SettingsError(collected.problems)
     return _build(values), collected.notices
@@ -230,16 +235,22 @@ def _build(values: Mapping[str, Any]) -> Settings:
         server_url=values["server_url"],
         listen_addr=values["listen_addr"],
         metrics_listen_addr=values["metrics_listen_addr"],
+        trusted_proxies=values["trusted_proxies"],
         noise_private_key_path=values["noise.private_key_path"],
+        id_token_key_path=values["id_tokens.private_key_path"]
+        or values["noise.private_key_path"].with_name(ID_TOKEN_KEY),
         prefix_v4=values["prefixes.v4"],
         prefix_v6=values["prefixes.v6"],
         random_allocation=values["prefixes.allocation"] == "random",
         relay=_build_relay(_section(values, "derp.server.")),
         derp_paths=values["derp.paths"],
+        derp_urls=values["derp.urls"],
+        derp_refresh=values["derp.update_frequency"] if values["derp.auto_update_enabled"] else None,
         node_expiry=values["node.expiry"],
         node_expiry_notice=values["node.expiry_notice"],
         ephemeral_inactivity=values["node.ephemeral.inactivity_timeout"],
         address_rest=values["node.ephemeral.address_rest"],
+        rotation_age=values["inventory.rotation_age"],
         approval=Approval(
             required=values["node.approval_required"],
             exempt_users=tuple(values["node.approval_exempt_users"]),
@@ -252,6 +263,8 @@ def _build(values: Mapping[str, Any]) -> Settings:
         log_level=values["log.level"],
         log_format=values["log.format"],
         audit=_build_audit(_section(values, "audit.")),
+        access_webhooks=build_webhooks(values["access.webhooks"]),
+        access_tailnet_listen_addr=values["access.tailnet_listen_addr"],
         policy_in_database=values["policy.mode"] in ("database", "db"),
         policy_path=values["policy.path"],
         associated_domains=tuple(values["policy.associated_domains"]) or None,

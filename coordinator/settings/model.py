@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from coordinator.settings.oidc import OIDC
 from coordinator.settings.secret import Secret
+from coordinator.settings.webhooks import AccessWebhook
 
 Address = tuple[str, int]
 
@@ -120,16 +121,23 @@ class Settings:
     server_url: str
     listen_addr: Address
     metrics_listen_addr: Address | None
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...]
     noise_private_key_path: Path
+    id_token_key_path: Path
     prefix_v4: IPv4Network | None
     prefix_v6: IPv6Network | None
     random_allocation: bool
     relay: Relay
     derp_paths: tuple[Path, ...]
+    derp_urls: tuple[str, ...]
+    derp_refresh: timedelta | None
+    """How often they are fetched; None: once."""
     node_expiry: timedelta
     node_expiry_notice: timedelta
     ephemeral_inactivity: timedelta
     address_rest: timedelta
+    rotation_age: timedelta
+    """Zero: keys do not get too old."""
     approval: Approval
     rate_limits: RateLimitValues
     database: Database
@@ -138,6 +146,8 @@ class Settings:
     log_level: str
     log_format: str
     audit: Audit
+    access_webhooks: tuple[AccessWebhook, ...]
+    access_tailnet_listen_addr: Address | None
     policy_in_database: bool
     policy_path: Path | None
     associated_domains: tuple[str, ...] | None

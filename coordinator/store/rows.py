@@ -16,7 +16,7 @@ from coordinator.audit.entry import storable
 from coordinator.tailnet.access import AccessRequest
 from coordinator.tailnet.api_keys import ApiKey
 from coordinator.tailnet.identities import LinkedIdentity
-from coordinator.tailnet.nodes import Node
+from coordinator.tailnet.nodes import Node, Rotation
 from coordinator.tailnet.preauth_keys import PreAuthKey
 from coordinator.tailnet.state import StoredPolicy
 from coordinator.tailnet.users import User
@@ -132,6 +132,8 @@ def node_row(node: Node) -> dict[str, Any]:
         "approval": node.approval,
         "expiry": node.expiry,
         "created_at": node.created_at,
+        "key_since": node.key_since,
+        "rotation": None if node.rotation is None else msgspec.json.encode(node.rotation).decode(),
         "approved_routes": _list(node.approved_routes),
         "attributes": json.dumps(dict(node.attributes), separators=(",", ":")),
         **volatile_row(node),
@@ -145,6 +147,8 @@ def node_from(row: Row[Any]) -> Node:
         columns[name] = tuple(json.loads(columns[name]))
     for name in ("hostinfo", "attributes"):
         columns[name] = json.loads(columns[name])
+    if columns["rotation"] is not None:
+        columns["rotation"] = msgspec.json.decode(columns["rotation"], type=Rotation)
     columns["ipv4"] = IPv4Address(columns["ipv4"]) if columns["ipv4"] else None
     columns["ipv6"] = IPv6Address(columns["ipv6"]) if columns["ipv6"] else None
     return Node(**columns)

@@ -143,6 +143,8 @@ nodes = Table(
     Column("approval", Text, nullable=False, server_default="approved"),
     Column("expiry", Moment),
     Column("created_at", Moment, nullable=False),
+    Column("key_since", Moment),
+    Column("rotation", Text),
     Column("approved_routes", Text, nullable=False),
     Column("attributes", Text, nullable=False, server_default="{}"),
     Column("hostinfo", Text, nullable=False),

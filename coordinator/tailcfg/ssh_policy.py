@@ -7,6 +7,7 @@ everything.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -73,11 +74,16 @@ class SSHRule(
         "ssh_users": "sshUsers",
         "action": "action",
         "accept_env": "acceptEnv",
+        "rule_expires": "ruleExpires",
     },
 ):
-    """First rule whose principal and user match wins; an empty local user refuses."""
+    """First rule whose principal and user match wins; an empty local user refuses.
+
+    From `rule_expires` on the client leaves the rule out by itself.
+    """
 
     principals: Sequence[SSHPrincipal]
     ssh_users: Mapping[str, str]
     action: SSHAction
     accept_env: Sequence[str] | UnsetType = UNSET
+    rule_expires: datetime | UnsetType = UNSET

@@ -15,13 +15,13 @@ from coordinator.tailnet.errors import ConflictError
 from coordinator.tailnet.users import UserID
 
 State = Literal["requested", "approved", "active", "denied", "unanswered", "ended"]
-Event = Literal["approve", "deny", "extend", "revoke", "give back", "review"]
+Event = Literal["approve", "deny", "extend", "revoke", "give back", "review", "key"]
 EndReason = Literal["expired", "revoked", "given back", "policy", "incident closed"]
 
 EVENTS: Mapping[State, frozenset[Event]] = {
     "requested": frozenset({"approve", "deny", "give back"}),
-    "approved": frozenset({"extend", "revoke", "give back"}),
-    "active": frozenset({"extend", "revoke", "give back", "review"}),
+    "approved": frozenset({"extend", "revoke", "give back", "key"}),
+    "active": frozenset({"extend", "revoke", "give back", "review", "key"}),
     "denied": frozenset(),
     "unanswered": frozenset(),
     "ended": frozenset({"review"}),
@@ -38,11 +38,20 @@ class Approval:
 
     by: str
     at: datetime
+    user_id: UserID | None = None
+
+    @property
+    def person(self) -> UserID | str:
+        """Who it is whatever they are called later; a login may change between two answers."""
+        return self.by if self.user_id is None else self.user_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessRequest:
     """One request and what became of it. `node_id` None: all machines of the user.
+
+    `mint` are the tags of a machine from outside that it is for, in place of the user's own; `key_id` is the
+    pre-auth key that lets this machine in, once it was fetched.
 
     `opens_at` is set by the last approval that was needed; `ended_at` by an end before, or at, `closes_at`.
     """
@@ -68,6 +77,8 @@ class AccessRequest:
     break_glass: bool = False
     reviewed_by: str = ""
     incident: str = ""
+    mint: tuple[str, ...] = ()
+    key_id: int | None = None
 
     def state(self, now: datetime, *, in_hours: bool = True) -> State:
         """Where it stands at a moment."""
@@ -93,10 +104,19 @@ class AccessRequest:
             words = "nobody answered it in time" if state == "unanswered" else f"it is {state}"
             raise ConflictError(f"request {self.id} cannot be changed that way ({event}): {words}")
 
-    def approved_by(self, who: str, now: datetime, *, needed: int) -> AccessRequest:
-        """With one more approval; opened if it was the last one needed."""
-        approvals = (*self.approvals, Approval(by=who, at=now))
-        if len({approval.by for approval in approvals}) < needed:
+    def approved_by(
+        self, who: str, now: datetime, *, needed: int, user_id: UserID | None = None
+    ) -> AccessRequest:
+        """With one more approval; opened if it was the last one needed.
+
+        Raises:
+            ConflictError: this person has approved it already.
+        """
+        approval = Approval(by=who, at=now, user_id=user_id)
+        if any(each.person == approval.person for each in self.approvals):
+            raise ConflictError(f"{who} has approved request {self.id} already; somebody else has to")
+        approvals = (*self.approvals, approval)
+        if len({approval.person for approval in approvals}) < needed:
             return replace(self, approvals=approvals)
         return replace(self, approvals=approvals).opened(now)
 

@@ -1,8 +1,8 @@
 """Addresses of ephemeral nodes rest before another node gets them.
 
 Others may still send to an address from a name they looked up, or have it in a log, shortly after its node
-vanished. Kept in memory only: a restart ends the rest, and sequential allocation then still goes on behind
-the last address it gave. No clock and no timer: time is passed in, what has rested is dropped on the way.
+vanished. Kept in memory; at a start `services.rest_at_start` says what rested before. No clock and no timer:
+time is passed in, what has rested is dropped on the way.
 """
 
 from __future__ import annotations

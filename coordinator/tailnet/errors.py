@@ -74,7 +74,12 @@ class UnavailableError(CoordinatorError):
 
 
 class InDoubtError(UnavailableError):
-    """The database did not say whether it took a commit; `mark` is what the commit is found by, if it did."""
+    """The database did not say whether it took a commit; `mark` is what the commit is found by, if it did.
+
+    Between the store and its writer only, which finds out.
+    """
+
+    code = "in_doubt"
 
     def __init__(self, message: str, mark: str) -> None:
         super().__init__(message)

@@ -30,6 +30,20 @@ REJECTED = "rejected"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rotation:
+    """Somebody asked for a new node key.
+
+    `ends_at` is the expiry this has put in the place of `former_expiry`. `replaced` is the key that is no
+    more, once the client has made a new one.
+    """
+
+    asked_at: datetime
+    ends_at: datetime | None = None
+    former_expiry: datetime | None = None
+    replaced: NodeKey | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
     """One machine in the tailnet.
 
@@ -58,6 +72,9 @@ class Node:
     approval: str = APPROVED
     expiry: datetime | None = None
     created_at: datetime
+    key_since: datetime | None = None
+    """When the client made this node key known; None: not recorded, at `created_at` or later."""
+    rotation: Rotation | None = None
     approved_routes: tuple[str, ...] = ()
     attributes: Mapping[str, AttributeValue] = field(default_factory=dict, hash=False)
     """Posture attributes that were set, by full name such as `custom:tier`."""
@@ -80,6 +97,12 @@ class Node:
     def approved(self) -> bool:
         """Whether an administrator, or a rule that stands for one, admitted the device."""
         return self.approval == APPROVED
+
+    @property
+    def rotation_asked(self) -> datetime | None:
+        """Since when a new key is awaited."""
+        awaited = self.rotation is not None and self.rotation.replaced is None
+        return self.rotation.asked_at if self.rotation is not None and awaited else None
 
     @property
     def addresses(self) -> tuple[IPv4Address | IPv6Address, ...]:

@@ -14,6 +14,7 @@ from datetime import datetime
 from coordinator.tailcfg.keys import MachineKey, NodeKey
 from coordinator.tailnet.nodes import REJECTED, Node
 from coordinator.tailnet.preauth_keys import PreAuthKey
+from coordinator.tailnet.rotation import awaited
 from coordinator.tailnet.users import UserID
 
 REJECTED_DEVICE = "an administrator of this tailnet rejected this device; ask them, then log in anew"
@@ -46,6 +47,7 @@ class Attempt:
     """Another machine holds the NodeKey; set by `decide`."""
     previous: Node | None = None
     """The node that holds the OldNodeKey."""
+    old_node_key: NodeKey | None = None
     siblings: Sequence[Node] = field(default=())
     """All nodes of this machine."""
 
@@ -93,13 +95,17 @@ class Refuse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Join:
-    """Admit the machine: as a new node, or as a `former` one that gets the new NodeKey."""
+    """Admit the machine: as a new node, or as a `former` one that gets the new NodeKey.
+
+    `renewal`: an awaited new key of the `former` node, and nothing else.
+    """
 
     user_id: UserID | None
     tags: tuple[str, ...]
     ephemeral: bool
     key: PreAuthKey | None
     former: Node | None
+    renewal: bool = False
 
 
 Outcome = Confirm | Shorten | Logout | RenewKey | Login | Refuse | Join
@@ -193,6 +199,38 @@ def _join_with_key(attempt: Attempt) -> Outcome:
     )
 
 
+def _returns_with_replaced_key(attempt: Attempt) -> Node | None:
+    return awaited(attempt.node_key, attempt.siblings, attempt.now) if attempt.node is None else None
+
+
+def _renewal(attempt: Attempt) -> Node | None:
+    """The node whose awaited new key this is. A good auth key goes before: it may give the machine away."""
+    if attempt.node is not None or attempt.key_taken:
+        return None
+    if attempt.key is not None and key_refusal(attempt.key, attempt.now) is None:
+        return None
+    return awaited(attempt.old_node_key, attempt.siblings, attempt.now)
+
+
+def _renew_replaced(attempt: Attempt) -> Outcome:
+    node = _returns_with_replaced_key(attempt)
+    assert node is not None
+    return RenewKey(node)
+
+
+def _join_renewed(attempt: Attempt) -> Outcome:
+    former = _renewal(attempt)
+    assert former is not None
+    return Join(
+        user_id=former.user_id,
+        tags=former.tags,
+        ephemeral=former.ephemeral,
+        key=None,
+        former=former,
+        renewal=True,
+    )
+
+
 TABLE: tuple[Row, ...] = (
     Row("logout", lambda a: a.wish is not None and a.wish <= a.now, _logout),
     Row(
@@ -205,6 +243,17 @@ TABLE: tuple[Row, ...] = (
         lambda a: a.node is not None and a.node.expired(a.now),
         _renew,
     ),
+    Row(
+        "a new key is awaited",
+        lambda a: a.node is not None and awaited(a.node_key, (a.node,), a.now) is not None,
+        _renew,
+    ),
+    Row(
+        "replaced key comes back, its client has not heard",
+        lambda a: _returns_with_replaced_key(a) is not None,
+        _renew_replaced,
+    ),
+    Row("awaited new key", lambda a: _renewal(a) is not None, _join_renewed),
     # The client repeats its auth key at every start for as long as it is configured, so a used or expired
     # key does not matter for a node that is already in.
     Row("restart of a known node", lambda a: a.node is not None, _confirm_or_shorten),

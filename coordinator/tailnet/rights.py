@@ -24,12 +24,13 @@ Right = Literal[
     "access:read",
     "access:write",
     "audit:read",
+    "inventory:read",
     "wireguard:read",
     "wireguard:write",
 ]
 """`<noun>:read` to look, `<noun>:write` to change. `keys` are those that let machines or programs in,
-`access` is access for a limited time, `audit` the record of who did what, `wireguard` gateways and peers
-of plain WireGuard."""
+`access` is access for a limited time, `audit` the record of who did what, `inventory` the list of all keys
+with what is known of them elsewhere, `wireguard` gateways and peers of plain WireGuard."""
 
 ALL: frozenset[Right] = frozenset(get_args(Right))
 READING: frozenset[Right] = frozenset(right for right in ALL if right.endswith(":read"))

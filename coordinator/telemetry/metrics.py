@@ -30,6 +30,9 @@ class Metrics:
         self._count_changes()
         self._count_audit()
         self._count_wireguard()
+        self.webhook_messages = self._counter(
+            "webhook_messages", "Messages on access, by webhook and what became of them.", "sink", "outcome"
+        )
         self.loop_lag_seconds = self._histogram("loop_lag_seconds", "How late the event loop ran a timer.")
         self.nodes = self._gauge("nodes", "Nodes, by presence.", "presence")
 

@@ -24,6 +24,7 @@ STATUS: Mapping[str, int] = {
     "expired": 410,
     "rate_limited": 429,
     "unavailable": 503,
+    "in_doubt": 503,
     "internal": 500,
 }
 _GRPC_CODE = {400: 3, 401: 16, 403: 7, 404: 5, 409: 6, 410: 9, 413: 8, 500: 13, 503: 14}

@@ -2,7 +2,8 @@
 
 A machine's link leads to the provider; its answer comes to `/oidc/callback`; then the person confirms what
 was asked for, so that a link alone, sent to somebody who is logged in already, lets no machine in. Nothing
-here keeps people logged in: the session cookie is only good for signing out.
+here keeps people logged in: the session cookie is only good for signing out. Who keeps them logged in, as the
+pages of access do, takes them over with `on_arrival`.
 """
 
 from __future__ import annotations
@@ -77,8 +78,13 @@ class OIDCPages:
         self._secure = urlsplit(server_url).scheme == "https"
         self._clock = clock
         self._random_hex = random_hex
-        self._states: SingleUse[LoginState] = SingleUse(clock, random_hex)
-        self._confirmations: SingleUse[Confirmation] = SingleUse(clock, random_hex)
+        self._states: SingleUse[LoginState] = SingleUse(
+            clock, random_hex, subject=lambda entry: entry.subject
+        )
+        self._confirmations: SingleUse[Confirmation] = SingleUse(
+            clock, random_hex, subject=lambda entry: entry.subject
+        )
+        self._arrivals: dict[str, Callable[[User], web.Response]] = {}
         self._sessions: SingleUse[BrowserSession] = SingleUse(clock, random_hex, SESSION_LIFETIME)
 
     @property
@@ -90,11 +96,16 @@ class OIDCPages:
         """All routes."""
         return [
             web.get(CALLBACK_PATH, self._callback),
+            web.get(CALLBACK_PATH + "/{provider}", self._callback),
             web.post("/register/confirm/{subject}", self._confirm_machine),
             web.post("/auth/confirm/{subject}", self._confirm_session),
             web.post("/oidc/sign-out", self._sign_out),
             web.get(SIGNED_OUT_PATH, self._signed_out),
         ]
+
+    def on_arrival(self, purpose: str, answer: Callable[[User], web.Response]) -> None:
+        """Logins begun with this purpose end with that answer; nothing has to be confirmed."""
+        self._arrivals[purpose] = answer
 
     async def begin(self, request: web.Request, purpose: str, subject: str) -> web.Response | None:
         """Send a browser to the provider it chose; with several, let it choose. None: no provider answers."""
@@ -162,6 +173,7 @@ class OIDCPages:
 
     async def _arrived(self, request: web.Request, state: LoginState) -> web.Response:
         provider = self._providers[state.provider]
+        provider.require_arrival(request.path)
         provider.require_issuer(request.query.get("iss"))
         if "error" in request.query:
             said = request.query.get("error_description") or request.query["error"]
@@ -174,6 +186,8 @@ class OIDCPages:
         require_allowed(provider.config, identity, grant.claims)
         sealed = self._sealer.seal(grant.refresh_token, identity.identifier) if grant.refresh_token else ""
         user = await self._identities.log_in(identity, sealed)
+        if state.purpose in self._arrivals:
+            return self._arrivals[state.purpose](user)
         question = self._approval.question(state.purpose, state.subject, user)
         token = self._confirmations.put(
             Confirmation(

@@ -32,9 +32,14 @@ async def take_origin(request: web.Request, handler: Handler) -> web.StreamRespo
     reason = unquote(request.headers.get(REASON_HEADER, "")).strip()
     if len(reason) > MAX_REASON:
         raise InvalidError(f"the reason is too long: {len(reason)} characters, {MAX_REASON} are allowed")
-    request_id = str(structlog.contextvars.get_contextvars().get("request_id", ""))
-    with acting_from(Origin(source=source_of(request), request_id=request_id, reason=reason)):
+    with acting_from(origin_of(request, reason)):
         return await handler(request)
+
+
+def origin_of(request: web.Request, reason: str = "") -> Origin:
+    """What is known of a request beside who sends it."""
+    request_id = str(structlog.contextvars.get_contextvars().get("request_id", ""))
+    return Origin(source=source_of(request), request_id=request_id, reason=reason)
 
 
 def source_of(request: web.Request) -> str:

@@ -8,7 +8,7 @@ from aiohttp.typedefs import Handler, Middleware
 from coordinator.services.rate_limits import RateLimits
 from coordinator.tailnet.errors import RateLimitedError
 
-GUESSABLE = ("/register/", "/auth/")
+GUESSABLE = ("/register/", "/auth/", "/access/links/")
 """Pages under an id that only those who were given it should find."""
 NOT_FOUND = 404
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from acl.addresses import INTERNET, parse_prefix
 from acl.compile import Scope, compile_rules
 from acl.engine import Engine
-from acl.matching import hit_sets, routed_parts, takes_in_internet
+from acl.matching import hit_sets, keeps_entry, routed_parts, takes_in_internet
 from acl.routes import node_routes
 from tests.acl.tailnets import FACTS, node, policy
 
@@ -19,6 +19,17 @@ def test_exit_nodes_are_hit_by_what_lies_wholly_in_the_internet() -> None:
     engine = Engine(policy(acls=rules), FACTS, [exit_node])
     _, hit = hit_sets(engine, engine.class_of[1])
     assert {s.spec.ranges[0].text: only for s, only in hit.items() if s.spec.ranges} == {"8.8.8.0/24": True}
+
+
+def test_one_set_is_judged_as_all_sets_are() -> None:
+    dsts = ("tag:db", "*", "8.8.8.0/24", "10.0.0.0/8", "100.64.0.2", "autogroup:internet")
+    rules = [{"action": "accept", "src": ["tag:client"], "dst": [f"{dst}:1"]} for dst in dsts]
+    for routes in ((), ("0.0.0.0/0",), ("10.1.0.0/16",), ("100.64.0.0/24",)):
+        router = node(1, "tag:exit", approved_routes=routes)
+        engine = Engine(policy(acls=rules), FACTS, [router, node(2, "tag:db")])
+        for cls in engine.classes.values():
+            _, hit = hit_sets(engine, cls)
+            assert {s for s in engine.sets.values() if keeps_entry(engine, cls, s)} == set(hit)
 
 
 def test_a_node_without_address_is_concerned_by_nothing() -> None:

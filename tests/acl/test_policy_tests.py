@@ -150,3 +150,47 @@ def test_an_index_checks_a_policy_on_its_own_nodes() -> None:
     assert [str(p.help) for p in idx.check(candidate)] == ["tests[0]: `alice@` cannot reach `web:1`"]
     idx.replace_policy(candidate)
     assert len(idx.check()) == 1
+
+
+ACCESS = {
+    "mgmt": {
+        "src": ["alice@example.com"],
+        "dst": ["tag:db:22", "10.0.0.0/8:22"],
+        "via": ["tag:router"],
+        "srcPosture": ["posture:mac"],
+    }
+}
+MAC = {"srcPostureAttrs": {"node:os": "macos"}}
+
+
+@pytest.mark.parametrize(
+    ("test", "failure"),
+    [
+        (
+            {
+                "src": "alice@example.com",
+                "accept": ["tag:db:22", "10.1.2.3:22"],
+                "deny": ["tag:db:23"],
+                **MAC,
+            },
+            "",
+        ),
+        ({"src": "alice@example.com", "accept": ["tag:db:23"], **MAC}, "cannot reach `tag:db:23`"),
+        ({"src": "alice@example.com", "accept": ["tag:db:22"]}, "cannot reach `tag:db:22`"),
+        ({"src": "alice@example.com", "deny": ["tag:db:22"], **MAC}, "can reach `tag:db:22`"),
+        ({"src": "bob@example.com", "deny": ["tag:db:22"], **MAC}, ""),
+        ({"src": "bob@example.com", "accept": ["tag:db:22"]}, "`bob@example.com` may not ask for `mgmt`"),
+    ],
+)
+def test_access_tests_run_with_the_window_open(test: dict[str, Any], failure: str) -> None:
+    checked = policy(
+        acls=[],
+        postures={"posture:mac": ["node:os == 'macos'"]},
+        access={"profiles": ACCESS, "tests": [{"profile": "mgmt", **test}]},
+    )
+    found = acl.check_policy(checked, FACTS, [*NODES, node(6, "tag:db")])
+    if not failure:
+        assert found == ()
+        return
+    assert [problem.help for problem in found if failure in str(problem.help)]
+    assert str(found[0].help).startswith("access.tests[0]: ")

@@ -6,9 +6,16 @@ from typing import Any
 
 import pytest
 
-from acl import OpenWindow, PolicyError, parse_policy, with_windows
-from acl.profiles import approvals_needed, default_seconds, host_scoped, max_seconds
-from tests.acl.tailnets import index, names, node, policy, problems
+from acl import PolicyError, parse_policy
+from acl.profiles import (
+    approvals_needed,
+    default_seconds,
+    host_scoped,
+    max_seconds,
+    profile_login,
+    profile_rules,
+)
+from tests.acl.tailnets import policy, problems
 
 BASE: dict[str, Any] = {
     "src": ["alice@example.com"],
@@ -37,6 +44,8 @@ def test_numbers_of_a_profile() -> None:
     [
         ({"dst": ["tag:servr:22"]}, 'tag not found: "tag:servr"'),
         ({"dst": []}, "dst is empty"),
+        ({"dst": ["autogroup:self:22"]}, "a window cannot open autogroup:self"),
+        ({"dst": ["svc:files:22"]}, "a window cannot open svc:files"),
         ({"src": []}, "src is empty"),
         ({"defaultDuration": "5h"}, "defaultDuration is longer than maxDuration"),
         ({"maxDuration": "soon"}, "maxDuration: time: invalid duration"),
@@ -61,54 +70,65 @@ def test_mistakes_are_named(changes: dict[str, Any], words: str) -> None:
     assert any(words in message for message in problems(**section(**changes)))
 
 
+@pytest.mark.parametrize(
+    ("test", "words"),
+    [
+        ({"src": "alice@"}, "say which profile is open"),
+        ({"profile": "mgmnt"}, "access profile `mgmnt` not found"),
+    ],
+)
+def test_tests_name_a_profile(test: dict[str, Any], words: str) -> None:
+    access = {**section()["access"], "tests": [test]}
+    assert any(words in message for message in problems(access=access))
+
+
 def test_mistakes_have_a_place() -> None:
     with pytest.raises(PolicyError, match="line 2, column 10"):
         parse_policy('{"access": {"profiles": {"x": {"src": ["*"],\n "dst": ["tag:none:22"]}}}}')
 
 
-NODES = (node(1, 1), node(2, "tag:server"), node(3, 2))
-WINDOW = OpenWindow(profile="mgmt", sources=("100.64.0.1", "fd7a:115c:a1e0::1"))
+def test_routers_carry_networks_and_machines_are_reached_directly() -> None:
+    dst = ["tag:server:22", "10.0.0.0/24:22,443", "100.64.0.3:443", "inside:1", "outside:2"]
+    hosts = {"inside": "100.64.0.9", "outside": "192.168.0.1"}
+    (profile,) = policy(hosts=hosts, **section(dst=dst, via=["tag:router"])).access_profiles
+    (acl,), grants = profile_rules(profile, profile.src, hosts)
+    assert [word.text for word in acl.dst] == ["tag:server:22", "100.64.0.3:443", "inside:1"]
+    assert [(grant.dst[0].text, [word.text for word in grant.ip]) for grant in grants] == [
+        ("10.0.0.0/24", ["22", "443"]),
+        ("outside", ["2"]),
+    ]
+    (network,) = policy(**section(dst=["10.0.0.0/24:22"], via=["tag:router"])).access_profiles
+    assert profile_rules(network, network.src, {})[0] == ()
 
 
-def test_a_window_opens_exactly_what_the_profile_says() -> None:
-    written = policy(acls=[], **section(ssh={"users": ["root"]}))
-    assert with_windows(written, ()) is written
-    idx = index(written, *NODES)
-    assert idx.peers(1) == 0
-    changed = idx.replace_policy(with_windows(written, [WINDOW]))
-    assert names(changed) == [1, 2]
-    assert names(idx.peers(1)) == [2]
-    assert idx.peers(3) == 0
-    (rule,) = idx.filter_rules(2)
-    assert [(port.ip, port.first, port.last) for port in rule.dst_ports][:1] == [("100.64.0.2", 22, 22)]
-    (login,) = idx.ssh_rules(2)
-    assert dict(login.ssh_users)["root"] == "root"
-    assert idx.replace_policy(written) == changed
-    assert idx.peers(1) == 0
+def test_logins_open_only_where_the_profile_says_so() -> None:
+    (plain,) = policy(**section()).access_profiles
+    (with_ssh,) = policy(**section(ssh={"users": ["root"]})).access_profiles
+    assert profile_login(plain, plain.src) is None
+    entry = profile_login(with_ssh, with_ssh.src)
+    assert entry is not None
+    assert [word.text for word in (*entry.src, *entry.dst, *(entry.users or ()))] == [
+        "alice@example.com", "tag:server", "root"
+    ]  # fmt: skip
 
 
-def test_a_profile_that_is_gone_or_a_policy_that_allows_all_opens_nothing() -> None:
-    written = policy(acls=[])
-    assert with_windows(written, [WINDOW]) is written
-    everything = policy(**section())
-    assert with_windows(everything, [WINDOW]) is everything
+def test_tags_of_minted_machines_are_read() -> None:
+    (profile,) = policy(**section(mint={"tags": ["tag:server"]})).access_profiles
+    assert [word.text for word in profile.mint or ()] == ["tag:server"]
+    (profile,) = policy(**section()).access_profiles
+    assert profile.mint is None
 
 
-def test_via_opens_through_that_router_only() -> None:
-    written = policy(acls=[], **section(dst=["10.0.0.0/24:22,443"], via=["tag:router"]))
-    router = node(4, "tag:router", approved_routes=("10.0.0.0/24",))
-    other = node(5, "tag:exit", approved_routes=("10.0.0.0/24",))
-    idx = index(with_windows(written, [WINDOW]), *NODES, router, other)
-    assert names(idx.peers(1)) == [4]
-
-
-def test_via_says_nothing_about_machines() -> None:
-    """The shape of a profile that names machines and a network behind a gateway."""
-    written = policy(
-        acls=[], **section(dst=["tag:server:22", "10.0.0.0/24:22", "100.64.0.3:443"], via=["tag:router"])
-    )
-    router = node(4, "tag:router", approved_routes=("10.0.0.0/24",))
-    idx = index(with_windows(written, [WINDOW]), *NODES, router)
-    assert names(idx.peers(1)) == [2, 3, 4]
-    assert [port.first for rule in idx.filter_rules(2) for port in rule.dst_ports] == [22, 22]
-    assert [port.first for rule in idx.filter_rules(3) for port in rule.dst_ports] == [443]
+@pytest.mark.parametrize(
+    ("mint", "words"),
+    [
+        ({"tags": []}, "a minted machine belongs to its tags"),
+        ({}, "a minted machine belongs to its tags"),
+        ({"tags": ["group:ops"]}, "is no tag"),
+        ({"tags": ["tag:none"]}, 'tag not found: "tag:none"'),
+        ({"tag": ["tag:server"]}, "tag"),
+        (["tag:server"], "mint"),
+    ],
+)
+def test_mistakes_in_mint(mint: Any, words: str) -> None:
+    assert any(words in message for message in problems(**section(mint=mint)))

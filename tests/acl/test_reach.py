@@ -88,3 +88,37 @@ def test_a_review_names_peers() -> None:
         "- n2 -> wg:laptop: any:5432-5433",
         "- wg:phone -> n3: any:*",
     ]
+
+
+def test_an_open_window_counts_both_for_nodes_and_for_peers() -> None:
+    profile = {"src": ["alice@"], "dst": ["wg:laptop:22"]}
+    gateway = node(9, "tag:router", approved_routes=("10.99.0.0/24",))
+    index = acl.PolicyIndex(
+        policy(acls=[], access={"profiles": {"mgmt": profile}}),
+        replace(FACTS, peers=PEERS),
+        [node(1, 1), gateway],
+    )
+    assert index.reach("laptop") == acl.Reach()
+    assert names(index.set_windows([acl.OpenWindow(id=1, profile="mgmt", nodes=(1,))])) == [1, 9]
+    assert names(index.peers(1)) == [9]
+    assert index.reach("laptop").inbound == (
+        acl.ReachRule(("100.64.0.1/32", "fd7a:115c:a1e0::1/128"), (), ((22, 22),)),
+    )
+    index.set_windows([])
+    assert index.reach("laptop") == acl.Reach()
+
+
+def test_a_window_on_a_peer_follows_the_peer() -> None:
+    profiles = {"db": {"src": ["bob@"], "dst": ["wg:laptop:5432"]}}
+    gateway = node(9, "tag:router", approved_routes=("10.99.0.0/24",))
+    index = acl.PolicyIndex(
+        policy(acls=[], access={"profiles": profiles}), replace(FACTS, peers=PEERS), [node(1, 2), gateway]
+    )
+    assert names(index.set_windows([acl.OpenWindow(id=1, profile="db", nodes=(1,))])) == [1, 9]
+    (inbound,) = index.reach("laptop").inbound
+    assert inbound == acl.ReachRule(("100.64.0.1/32", "fd7a:115c:a1e0::1/128"), (), ((5432, 5432),))
+    index.replace_facts(replace(index.facts, peers={"laptop": ("10.99.0.8",)}))
+    (rule,) = index.filter_rules(9)
+    assert [port.ip for port in rule.dst_ports] == ["10.99.0.8"]
+    index.set_windows([])
+    assert index.reach("laptop") == acl.Reach()

@@ -72,3 +72,11 @@ def test_only_postures_that_rules_ask_for_matter() -> None:
     )
     assert idx.upsert(node(1, 1, attributes={"node:os": "linux", "custom:x": True})) == 0
     assert names(idx.upsert(node(1, 1, attributes={"node:os": "macos"}))) == [1, 2]
+
+
+def test_a_node_placed_anew_stays_where_it_was() -> None:
+    engine = Engine(
+        policy(acls=[accept("alice@", "tag:server:1")]), FACTS, [node(1, 1), node(2, "tag:server")]
+    )
+    assert names(updates.replace_node(engine, engine.nodes.by_id[1])) == [1, 2]
+    assert names(engine.row(engine.class_of[1])) == [2]

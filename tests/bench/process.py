@@ -15,7 +15,7 @@ from pathlib import Path
 
 import aiohttp
 
-from tests.support.server_in_process import free_port
+from tests.support.ports import free_port
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 OURS = "coordinator"

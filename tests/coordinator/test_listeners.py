@@ -76,3 +76,15 @@ def test_a_client_waits_in_the_queue_across_a_restart() -> None:
     finally:
         child.kill()
         child.communicate()
+
+
+@pytest.mark.parametrize("host", ["203.0.113.9", "2001:db8::9"])
+def test_an_address_may_be_awaited(host: str) -> None:
+    with pytest.raises(OSError, match="cannot listen"):
+        listen((host, 0), None)
+    try:
+        listen((host, 0), None, awaited=True).close()
+    except OSError as error:
+        if ":" in host and "family not supported" in str(error):
+            pytest.skip("no IPv6 here")
+        raise

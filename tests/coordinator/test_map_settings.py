@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from coordinator.map_settings import map_config
+from coordinator.map_settings import ANY_RELAY, ConfigMaker, map_config
 from coordinator.settings.load import load_settings
 from coordinator.settings.model import Settings
 from coordinator.tailnet.errors import InvalidError
@@ -59,3 +59,23 @@ def test_no_region_at_all_is_refused(tmp_path: Path) -> None:
     more = "dns: {base_domain: tail.lab, override_local_dns: false}\n"
     with pytest.raises(InvalidError, match="no DERP region"):
         map_config(settings(tmp_path, "http://10.0.0.1:8080", more), certificate_sha256=None)
+
+
+def test_files_are_read_each_time_and_win_over_what_was_fetched(tmp_path: Path) -> None:
+    derp, records = tmp_path / "derp.yaml", tmp_path / "records.json"
+    derp.write_text("regions: {1: {regionid: 1, regionname: ours, nodes: [{hostname: h}]}}")
+    records.write_text("[]")
+    more = BASE.replace("derp: {", "derp: {paths: [derp.yaml], ")
+    more = more.replace("dns: {", "dns: {extra_records_path: records.json, ")
+    make = ConfigMaker(settings(tmp_path, "http://10.0.0.1:8080", more), "ab")
+    assert make.files == (derp, records)
+    first = make([ANY_RELAY])
+    assert first.derp_map.regions["1"].region_name == "ours"
+    derp.write_text("regions: {}")
+    records.write_text('[{"name": "a.tail.lab", "type": "A", "value": "100.64.0.9"}]')
+    second = make([ANY_RELAY])
+    assert second.derp_map.regions["1"].region_name == "any"
+    assert second.dns.extra_records != first.dns.extra_records
+    records.write_text("[")
+    with pytest.raises(InvalidError, match=r"extra_records_path.*records\.json"):
+        make([])

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from coordinator.oidc_setup import provider_config
+from coordinator.oidc_setup import provider_config, redirect_uri
 from coordinator.settings.load import load_settings
 from coordinator.settings.oidc import OIDCProvider
 from coordinator.tailnet.errors import InvalidError, UnavailableError
 from tests.support.fake_tailscaled import FakeTailscaled
 from tests.support.form_browser import form_browser
-from tests.support.server_in_process import free_port, running_server
+from tests.support.ports import free_port
+from tests.support.server_in_process import running_server
 
 
 def settings(tmp_path: Path, more: str) -> OIDCProvider:
@@ -53,3 +54,8 @@ async def test_a_provider_that_is_away(tmp_path: Path) -> None:
         page = await browser.get(str((await client.register())["AuthURL"]))
         assert (page.status, "coordinator auth register" in page.text) == (200, True)
         await client.close()
+
+
+def test_each_provider_has_an_address_of_its_own() -> None:
+    assert redirect_uri("https://vpn.example/", "oidc") == "https://vpn.example/oidc/callback"
+    assert redirect_uri("https://vpn.example", "staff") == "https://vpn.example/oidc/callback/staff"

@@ -15,7 +15,8 @@ import aiohttp
 import pytest
 
 from tests.support.fake_tailscaled import FakeTailscaled
-from tests.support.server_in_process import free_port, running_server
+from tests.support.ports import free_port
+from tests.support.server_in_process import running_server
 
 
 def start(config: Path, *more: str) -> subprocess.Popen[str]:
@@ -30,7 +31,7 @@ def write_config(tmp_path: Path) -> tuple[Path, int]:
         f"""\
 server_url: http://127.0.0.1:{port}
 listen_addr: 127.0.0.1:{port}
-derp: {{server: {{enabled: true, stun_listen_addr: "127.0.0.1:{free_port(socket.SOCK_DGRAM)}",
+derp: {{server: {{enabled: true, stun_listen_addr: "127.0.0.1:{free_port(kind=socket.SOCK_DGRAM)}",
   tls_listen_addr: "127.0.0.1:{free_port()}"}}}}
 dns: {{base_domain: tail.lab, override_local_dns: false}}
 unix_socket: s.sock

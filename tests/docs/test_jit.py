@@ -8,10 +8,24 @@ import shlex
 import sys
 from pathlib import Path
 
+from coordinator.settings.load import load_settings
 from tests.support.fake_tailscaled import FakeTailscaled
 from tests.support.server_in_process import running_server
 
 PAGE = Path(__file__).parents[2] / "docs" / "jit.md"
+
+
+def test_the_webhooks_of_the_page_are_read(tmp_path: Path) -> None:
+    shown = re.search(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    assert shown is not None
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        "server_url: http://10.0.0.1:8080\ndns: {base_domain: tail.lab, override_local_dns: false}\n"
+        + shown[1]
+    )
+    settings, notices = load_settings(config, {})
+    assert [each.name for each in settings.access_webhooks] == ["slack", "mattermost", "ticketing"]
+    assert not any("access" in notice for notice in notices)
 
 
 async def test_the_commands_of_the_page_work(tmp_path: Path) -> None:

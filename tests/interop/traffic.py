@@ -43,6 +43,22 @@ def tcp_is_blocked(client: StockClient, address: str, *, port: int = 9000) -> bo
     return _echo(client, address, port, 10, timeout=1.5).returncode != 0
 
 
+@contextmanager
+def held_connection(
+    client: StockClient, address: str, *, port: int = 9000, timeout: float = 1.0
+) -> Iterator[subprocess.Popen[str]]:
+    """A connection in use; the process ends with code 1 once nothing comes back for `timeout` seconds."""
+    process = client.spawn(*_PROBE, "hold", address, str(port), str(timeout))
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line.strip() == "connected", f"no connection from {client.name} to {address}:{port}: {line}"
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
 def resolve(client: StockClient, name: str, *, ipv6: bool = False) -> list[str]:
     """Ask the client's own resolver for A or AAAA; addresses, or one text `rcode N`."""
     done = client.run(*_PROBE, "resolve", MAGIC_DNS, name, "28" if ipv6 else "1")

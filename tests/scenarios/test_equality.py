@@ -14,12 +14,15 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
 import pytest
+from msgspec.structs import replace as replace_struct
 
 from acl import parse_policy
 from coordinator.netmap.builder import full_map
 from coordinator.netmap.delta import SessionLostError, next_message
 from coordinator.netmap.session import SessionState
 from coordinator.services.publisher import Publisher
+from coordinator.tailcfg.derp_map import DERPMap
+from coordinator.tailcfg.dns_config import DNSRecord
 from coordinator.tailcfg.framing import frame
 from coordinator.tailnet.bits import indices
 from coordinator.tailnet.nodes import Node, NodeID
@@ -164,6 +167,19 @@ class World:
     def edit_policy(self) -> int:
         return self.publisher.replace_policy(parse_policy(self.random.choice(POLICIES)))
 
+    def configure(self) -> int:
+        """Other relays, other DNS, or both."""
+        config = self.publisher.configured
+        if self.random.random() < 0.6:
+            (name,) = config.derp_map.regions
+            region = replace_struct(config.derp_map.regions[name], region_name=f"r{self.random.random()}")
+            relays = DERPMap(regions={name: region})
+            config = replace(config, derp_map=relays, derp_map_unpinned=relays)
+        if self.random.random() < 0.6:
+            record = DNSRecord(name=f"n{self.random.randrange(9)}", type="A", value="192.0.2.1")
+            config = replace(config, dns=replace_struct(config.dns, extra_records=(record,)))
+        return self.publisher.configure(config)
+
     # checking
 
     def step(self) -> None:
@@ -177,8 +193,9 @@ class World:
                 self.swap,
                 self.change_user,
                 self.edit_policy,
+                self.configure,
             ],
-            weights=[5, 2, 8, 4, 1, 1, 2, 1],
+            weights=[5, 2, 8, 4, 1, 1, 2, 1, 1],
         )[0]
         affected = move()
         for index in indices(affected):

@@ -94,7 +94,10 @@ class ClientStream:
 class ControlChannel(asyncio.Protocol):
     """One Noise connection with HTTP/2 in it."""
 
-    def __init__(self, initiator: Initiator, host: str, *, stream_window: int = STREAM_WINDOW) -> None:
+    def __init__(
+        self, initiator: Initiator, host: str, *, stream_window: int = STREAM_WINDOW, headers: str = ""
+    ) -> None:
+        self._headers = headers
         self._initiator = initiator
         self._host = host
         self._head = bytearray()
@@ -128,7 +131,7 @@ class ControlChannel(asyncio.Protocol):
         transport.write(
             f"POST /ts2021 HTTP/1.1\r\nHost: {self._host}\r\nUser-Agent: Go-http-client/1.1\r\n"
             "Content-Length: 0\r\nConnection: upgrade\r\nUpgrade: tailscale-control-protocol\r\n"
-            f"X-Tailscale-Handshake: {handshake}\r\n\r\n".encode()
+            f"X-Tailscale-Handshake: {handshake}\r\n{self._headers}\r\n".encode()
         )
 
     def data_received(self, data: bytes) -> None:
@@ -290,6 +293,7 @@ async def dial(
     *,
     version: int = CAPABILITY_VERSION,
     stream_window: int = STREAM_WINDOW,
+    headers: str = "",
 ) -> ControlChannel:
     """An established channel.
 
@@ -298,7 +302,9 @@ async def dial(
     """
     initiator = Initiator(machine_private, server_key, version)
     _, channel = await asyncio.get_running_loop().create_connection(
-        lambda: ControlChannel(initiator, f"{host}:{port}", stream_window=stream_window), host, port
+        lambda: ControlChannel(initiator, f"{host}:{port}", stream_window=stream_window, headers=headers),
+        host,
+        port,
     )
     await channel.ready
     return channel
@@ -320,6 +326,8 @@ class FakeTailscaled:
         self.server_key: bytes | None = None
         self.channel: ControlChannel | None = None
         self.polls = 0
+        self.headers = ""
+        """More lines of the upgrade request, as a proxy adds them; each ends with CRLF."""
 
     @property
     def machine_key(self) -> str:
@@ -352,7 +360,7 @@ class FakeTailscaled:
         if self.channel is None or self.channel.closed.is_set():
             key = self.server_key or await self.fetch_key()
             self.channel = await dial(
-                self._host, self._port, key, self.machine_private, version=self._version
+                self._host, self._port, key, self.machine_private, version=self._version, headers=self.headers
             )
         return self.channel
 

@@ -15,9 +15,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from tests.support import clients
+from tests.support.ports import free_port
 from tests.support.server_process import Ports, Server
 from tests.support.stock_client import StockClient
-from tests.support.underlay import Bridge, Host, Loopback, Underlay, free_port
+from tests.support.underlay import Bridge, Host, Loopback, Underlay
 
 
 class Lab:

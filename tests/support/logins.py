@@ -12,8 +12,9 @@ from typing import Any
 from tests.support.fake_tailscaled import FakeTailscaled
 from tests.support.form_browser import FormBrowser, Page, form_browser
 from tests.support.oidc_provider import IdentityProvider, missing_for_provider
+from tests.support.ports import free_port
 from tests.support.prerequisites import require
-from tests.support.server_in_process import Running, free_port, running_server
+from tests.support.server_in_process import Running, running_server
 
 ALLOW_ALL = '{"acls": [{"action": "accept", "src": ["*"], "dst": ["*:*"]}]}'
 OFFLINE = {"pkce": {"enabled": True}, "extra_params": {"prompt": "consent"}}
@@ -76,15 +77,20 @@ def ada() -> dict[str, Any]:
 
 @asynccontextmanager
 async def login_lab(
-    directory: Path, *, policy: str = ALLOW_ALL, oidc: dict[str, Any] | None = None
+    directory: Path,
+    *,
+    policy: str = ALLOW_ALL,
+    oidc: dict[str, Any] | None = None,
+    more: dict[str, Any] | None = None,
 ) -> AsyncIterator[LoginLab]:
-    """Both running; `oidc` are more settings of the section."""
+    """Both running; `oidc` are more settings of the section, `more` other sections."""
     require(missing_for_provider(), "logins at a real provider")
     port = free_port()
     provider = IdentityProvider(directory, "127.0.0.1", free_port(), f"http://127.0.0.1:{port}")
     provider.set_account("ada-1", **ada())
     provider.start()
-    section = json.dumps({"oidc": dict(provider.configuration(**(oidc or {})))})[1:-1]
+    sections = {"oidc": dict(provider.configuration(**(oidc or {}))), **(more or {})}
+    section = "\n".join(f"{name}: {json.dumps(value)}" for name, value in sections.items())
     try:
         async with running_server(directory, policy, section, port=port) as running:
             yield LoginLab(provider, running)

@@ -11,7 +11,7 @@ from aiohttp import web
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 
-from tests.support.server_in_process import free_port
+from tests.support.ports import free_port
 
 CLIENT_ID = "coordinator"
 

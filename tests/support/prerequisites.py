@@ -17,20 +17,23 @@ _ADMIN_PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
 
 def missing_for_interop() -> list[str]:
     """Reasons why stock clients in network namespaces cannot run here; empty when they can."""
+    reasons = missing_here(("ip", "mount", "ping", "nft"))
+    absent = [version for version in clients.VERSIONS if clients.cached(version) is None]
+    if absent and clients.go_program() is None:
+        reasons.append(f"no Go to build tailscale {' and '.join(absent)}")
+    return reasons
+
+
+def missing_here(commands: tuple[str, ...]) -> list[str]:
+    """Reasons why network namespaces with tunnels cannot be made, or these commands not be run."""
     reasons = []
     if os.geteuid() != 0:
         reasons.append("not root")
     if not Path("/dev/net/tun").exists():
         reasons.append("no /dev/net/tun")
-    reasons += [
-        f"no `{command}` command"
-        for command in ("ip", "mount", "ping", "nft")
-        if shutil.which(command, path=_ADMIN_PATH) is None
+    return reasons + [
+        f"no `{command}` command" for command in commands if shutil.which(command, path=_ADMIN_PATH) is None
     ]
-    absent = [version for version in clients.VERSIONS if clients.cached(version) is None]
-    if absent and clients.go_program() is None:
-        reasons.append(f"no Go to build tailscale {' and '.join(absent)}")
-    return reasons
 
 
 def everything_required() -> bool:

@@ -13,6 +13,7 @@ import aiohttp
 
 from coordinator.server import Server
 from coordinator.settings.load import load_settings
+from tests.support.ports import free_port
 
 
 @dataclass
@@ -47,13 +48,6 @@ class Running:
         return str(answer["preAuthKey"]["key"])  # type: ignore[index]
 
 
-def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    """A loopback port nobody uses now."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @asynccontextmanager
 async def running_server(
     directory: Path, policy: str | None = None, more: str = "", *, port: int | None = None
@@ -70,7 +64,7 @@ listen_addr: 127.0.0.1:{port}
 derp:
   server:
     enabled: true
-    stun_listen_addr: 127.0.0.1:{free_port(socket.SOCK_DGRAM)}
+    stun_listen_addr: 127.0.0.1:{free_port(kind=socket.SOCK_DGRAM)}
     tls_listen_addr: 127.0.0.1:{free_port()}
 dns: {{base_domain: tail.lab, override_local_dns: false}}
 unix_socket: s.sock

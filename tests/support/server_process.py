@@ -11,7 +11,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,6 +54,7 @@ class Server:
         policy: Mapping[str, Any] | None = None,
         policy_mode: str = "file",
         overrides: Mapping[str, Mapping[str, Any]] | None = None,
+        prefix: Sequence[str] = (),
     ) -> None:
         """Write the configuration.
 
@@ -62,8 +63,10 @@ class Server:
             address: IP address to listen on, and the host of its URL.
             policy: first content of the policy file; only for `policy_mode` "file".
             overrides: more settings, merged into the sections of the configuration.
+            prefix: in front of the command, for a server that runs in a namespace.
         """
         self.folder = folder
+        self._prefix = prefix
         self.address = address
         self.ports = ports or Ports()
         self.url = f"http://{address}:{self.ports.http}"
@@ -76,6 +79,8 @@ class Server:
         for section, values in (overrides or {}).items():
             settings[section] = settings.get(section, {}) | dict(values)
         self.config_path.write_text(yaml.safe_dump(settings, sort_keys=False))
+        self.program: tuple[str, ...] = (str(PROGRAM),)
+        """What `start` runs; a test may put another program with the same arguments here."""
         self._process = ChildProcess(name="coordinator", log_path=folder / "server.log")
 
     def _settings(self, policy_mode: str) -> dict[str, Any]:
@@ -130,7 +135,8 @@ class Server:
         """Start it and, unless told otherwise, wait until it answers."""
         # Warnings that asyncio or aiohttp raise about our code shall be seen in the log.
         environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-        self._process.start([str(PROGRAM), "serve", "-c", str(self.config_path)], env=environment)
+        command = [*self._prefix, *self.program, "serve", "-c", str(self.config_path)]
+        self._process.start(command, env=environment)
         if wait:
             self.wait_ready()
 

@@ -163,10 +163,21 @@ class StockClient:
             raise AssertionError(f"`tailscale up` on {self.name} was expected to fail, and succeeded")
         return done.stdout + done.stderr
 
-    def spawn_up(self) -> subprocess.Popen[str]:
+    def spawn_up(self, *extra: str) -> subprocess.Popen[str]:
         """`tailscale up` without a key, in the background: it waits until somebody lets the machine in."""
-        arguments = self._up(None, (), self.name, False, 60)
+        arguments = self._up(None, extra, self.name, False, 60)
         return self.spawn(str(self.binaries.tailscale), f"--socket={self._socket}", *arguments)
+
+    def login_interactive(self) -> None:
+        """What the menu entry "Reauthenticate" of the graphical clients does."""
+        connection = _LocalConnection(self._socket)
+        try:
+            connection.request("POST", "/localapi/v0/login-interactive")
+            status = connection.getresponse().status
+        finally:
+            connection.close()
+        if status != 204:
+            raise AssertionError(f"{self.name} did not begin a login: {status}")
 
     def logout(self) -> None:
         """`tailscale logout`."""

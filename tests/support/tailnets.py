@@ -134,6 +134,8 @@ class ClientModel:
         self.peers: dict[int, dict[str, Any]] = {}
         self.filters: Any = None
         self.ssh: Any = None
+        self.relays: Any = None
+        self.dns: Any = None
         self.profiles: dict[int, dict[str, Any]] = {}
         self.keys_ever_seen: set[str] = set()
 
@@ -158,6 +160,8 @@ class ClientModel:
             self.filters = document["PacketFilters"]["base"]
         if "SSHPolicy" in document:
             self.ssh = document["SSHPolicy"]
+        self.relays = document.get("DERPMap", self.relays)
+        self.dns = document.get("DNSConfig", self.dns)
         self.keys_ever_seen |= {peer["Key"] for peer in self.peers.values()}
         for peer in self.peers.values():
             assert peer["User"] in self.profiles, "a peer without a profile is an unknown user"
@@ -185,5 +189,7 @@ class ClientModel:
             "peers": peers,
             "filters": self.filters,
             "ssh": self.ssh,
+            "relays": self.relays,
+            "dns": self.dns,
             "profiles": {key: value for key, value in self.profiles.items() if key in used},
         }

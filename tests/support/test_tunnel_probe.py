@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from tests.support import tunnel_probe
-from tests.support.underlay import free_port
+from tests.support.ports import free_port
 
 HEADER = struct.Struct(">6H")
 
@@ -29,6 +29,23 @@ def test_echo_to_nobody_is_an_error_and_exit_code_1(capsys: pytest.CaptureFixtur
     port = free_port("127.0.0.1")
     assert tunnel_probe.main(["echo", "127.0.0.1", str(port), "10", "1"]) == 1
     assert "ConnectionRefusedError" in capsys.readouterr().err
+
+
+def test_a_held_connection_ends_with_the_other_side(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer_twice() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                for _ in range(2):
+                    connection.sendall(connection.recv(1))
+
+        thread = threading.Thread(target=answer_twice, daemon=True)
+        thread.start()
+        assert tunnel_probe.main(["hold", "127.0.0.1", str(listener.getsockname()[1]), "5"]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == "connected\n"
+    assert "Error" in captured.err
 
 
 def test_wrong_arguments_show_the_usage(capsys: pytest.CaptureFixture[str]) -> None:

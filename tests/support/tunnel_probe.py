@@ -4,6 +4,8 @@ Run as a script with one of:
 
 - `serve ADDRESS PORT`: sends back what it receives until it is ended; prints `ready` once it listens;
 - `echo ADDRESS PORT BYTES SECONDS`: sends that many bytes, expects them back, prints their SHA-256;
+- `hold ADDRESS PORT SECONDS`: keeps one connection in use, prints `connected` when it is up, and ends with an
+  error as soon as nothing has come back for that long;
 - `resolve SERVER NAME TYPE`: one DNS question over UDP (TYPE 1 is A, 28 is AAAA); prints one address a line,
   or `rcode N`.
 """
@@ -15,6 +17,8 @@ import socket
 import struct
 import sys
 import threading
+import time
+from typing import NoReturn
 
 _CHUNK = 65536
 _DNS_TIMEOUT_S = 5.0
@@ -61,6 +65,21 @@ def echo(address: str, port: int, size: int, timeout: float) -> str:
     return hashlib.sha256(payload).hexdigest()
 
 
+def hold(address: str, port: int, timeout: float) -> NoReturn:
+    """Send a byte ten times a second and expect each back, until one does not come.
+
+    Raises:
+        OSError: no connection, or it broke.
+    """
+    with socket.create_connection((address, port), timeout=timeout) as connection:
+        print("connected", flush=True)
+        while True:
+            connection.sendall(b".")
+            if not connection.recv(1):
+                raise ConnectionResetError("closed by the other side")
+            time.sleep(0.1)
+
+
 def resolve(server: str, name: str, record_type: int) -> list[str]:
     """Ask one DNS question.
 
@@ -99,13 +118,15 @@ def _skip_name(message: bytes, offset: int) -> int:
 
 
 def main(arguments: list[str]) -> int:
-    """Run one of the three; errors become exit code 1 and a line."""
+    """Run one of the four; errors become exit code 1 and a line."""
     try:
         match arguments:
             case ["serve", address, port]:
                 serve(address, int(port))
             case ["echo", address, port, size, seconds]:
                 print(echo(address, int(port), int(size), float(seconds)))
+            case ["hold", address, port, seconds]:
+                hold(address, int(port), float(seconds))
             case ["resolve", server, name, record_type]:
                 print("\n".join(resolve(server, name, int(record_type))))
             case _:

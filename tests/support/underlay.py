@@ -11,7 +11,6 @@ an earlier, killed owner left under it.
 import fcntl
 import os
 import signal
-import socket
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -153,14 +152,6 @@ class Loopback:
 
     def close(self) -> None:
         """Nothing to remove."""
-
-
-def free_port(address: str, kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    """A port nobody uses at this moment."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind((address, 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _claim_number() -> tuple[int, IO[str]]:

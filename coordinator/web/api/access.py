@@ -13,21 +13,25 @@ from acl.profiles import default_seconds, duration_seconds, max_seconds
 from coordinator.services.access import AccessService
 from coordinator.services.access_report import report
 from coordinator.services.access_rules import Asked
+from coordinator.services.access_scope import AccessScope
 from coordinator.services.incidents import IncidentService
+from coordinator.services.minted_machines import MintedMachines
 from coordinator.services.users import UserService
 from coordinator.tailcfg.codec import go_time
 from coordinator.tailnet.access import AccessRequest
 from coordinator.tailnet.clock import Clock
-from coordinator.tailnet.errors import InvalidError
+from coordinator.tailnet.errors import InvalidError, NotFoundError
 from coordinator.tailnet.users import User
+from coordinator.web.api.access_persons import AccessPersons
 from coordinator.web.api.acting import acting
 from coordinator.web.api.body import Body, find_user, path_id
+from coordinator.web.visitors import visitor
 
 DEFAULT_PERIOD = "30d"
 
 
 class AccessRoutes:
-    """Handlers on just-in-time access."""
+    """Handlers on just-in-time access; a proven person acts for themselves, and sees what concerns them."""
 
     def __init__(
         self,
@@ -35,8 +39,13 @@ class AccessRoutes:
         incidents: IncidentService,
         users: UserService,
         clock: Clock,
+        scope: AccessScope,
+        minted: MintedMachines,
     ) -> None:
         self._access = access
+        self._minted = minted
+        self._scope = scope
+        self._persons = AccessPersons(access, users)
         self._incidents = incidents
         self._users = users
         self._clock = clock
@@ -45,6 +54,7 @@ class AccessRoutes:
         """All routes."""
         base = "/api/v1/access"
         return [
+            web.get(f"{base}/whoami", self._whoami),
             web.get(f"{base}/profiles", self._profiles),
             web.get(f"{base}/requests", self._list),
             web.post(f"{base}/requests", self._request),
@@ -54,40 +64,60 @@ class AccessRoutes:
             web.post(f"{base}/requests/{{request_id}}/extend", self._extend),
             web.post(f"{base}/requests/{{request_id}}/revoke", self._revoke),
             web.post(f"{base}/requests/{{request_id}}/review", self._review),
+            web.post(f"{base}/requests/{{request_id}}/key", self._key),
             web.post(f"{base}/incidents", self._open_incident),
             web.post(f"{base}/incidents/{{name}}/close", self._close_incident),
             web.get(f"{base}/report", self._report),
         ]
 
     async def _profiles(self, request: web.Request) -> web.Response:
-        profiles = [profile_view(profile) for profile in self._access.rules.profiles()]
+        profiles = [profile_view(profile) for profile in self._scope.profiles(_person())]
         return web.json_response({"profiles": profiles})
+
+    async def _whoami(self, request: web.Request) -> web.Response:
+        """Whom a key, a token or an address stands for; nulls for an administrator."""
+        proven = visitor()
+        node = None if proven is None else proven.node
+        return web.json_response(
+            {
+                "user": None if proven is None else proven.user.login,
+                "node": None if node is None else {"id": str(node.id), "name": node.given_name},
+            }
+        )
 
     async def _list(self, request: web.Request) -> web.Response:
         wanted = request.query.get("state")
-        found = [self._view(each) for each in self._access.newest_first()]
+        visible = self._scope.visible(self._access.newest_first(), _person())
+        found = [self._view(each) for each in visible]
         return web.json_response({"requests": [each for each in found if wanted in (None, each["state"])]})
 
     async def _show(self, request: web.Request) -> web.Response:
-        return self._answer(self._access.get(path_id(request, "request_id")))
+        return self._answer(self._found(path_id(request, "request_id")))
 
     async def _request(self, request: web.Request) -> web.Response:
         body = await Body.read(request)
-        node = self._access.node(body.text("node")) if body.has("node") else None
-        owner = self._access.owner_of(node) if node is not None else None
-        by_node = owner is not None and not body.has("user")
-        user = owner if by_node and owner is not None else find_user(self._users, body.text("user"))
+        asker, mint = self._persons.asker(body), body.flag("mint")
+        # A machine that proves who asks is not the machine from outside; one that is named is a mistake.
+        node = None if asker.node is None or (mint and not body.has("node")) else asker.node
         duration = body.text("for") or body.text("duration")
         asked = Asked(
             profile=body.text("profile"),
-            user=user,
-            node_id=node.id if node is not None else None,
+            user=asker.user,
+            node_id=None if node is None else node.id,
             duration=_duration("for", duration) if duration else None,
             reason=body.text("reason"),
             ticket=body.text("ticket"),
             break_glass=body.flag("breakGlass"),
+            mint=mint,
         )
-        return self._answer(await self._access.request(asked, actor=acting()))
+        made = await self._access.request(asked, actor=acting())
+        if mint and self._access.state(made) == "active":
+            return self._keyed(*await self._minted.key(made.id, by=asker.user, actor=acting()))
+        return self._answer(made)
+
+    async def _key(self, request: web.Request) -> web.Response:
+        number, by, _ = await self._decision(request)
+        return self._keyed(*await self._minted.key(number, by=by, actor=acting()))
 
     async def _approve(self, request: web.Request) -> web.Response:
         number, by, _ = await self._decision(request)
@@ -109,14 +139,23 @@ class AccessRoutes:
     async def _review(self, request: web.Request) -> web.Response:
         number, by, body = await self._decision(request)
         note = body.text("note")
+        self._scope.require_reviewer(_person(), self._access.get(number))
         return self._answer(await self._access.review(number, by=by, note=note, actor=acting()))
 
     async def _decision(self, request: web.Request) -> tuple[int, User | None, Body]:
         body = await Body.read(request)
-        by = find_user(self._users, body.text("as")) if body.has("as") else None
-        return path_id(request, "request_id"), by, body
+        found = self._found(path_id(request, "request_id"))
+        return found.id, self._persons.decider(body), body
+
+    def _found(self, request_id: int) -> AccessRequest:
+        """A request that concerns whoever asks; another does not exist for them."""
+        request = self._access.get(request_id)
+        if not self._scope.visible([request], _person()):
+            raise NotFoundError(f"access request {request_id} does not exist; `access list` shows them")
+        return request
 
     async def _open_incident(self, request: web.Request) -> web.Response:
+        self._scope.require_right(_person(), "access:write")
         body = await Body.read(request)
         people = [find_user(self._users, text) for text in body.texts("people")]
         made = await self._incidents.open(
@@ -124,21 +163,27 @@ class AccessRoutes:
             body.texts("profiles"),
             people,
             _duration("for", body.text("for")),
-            commander=find_user(self._users, body.text("commander")) if body.has("commander") else None,
+            commander=self._persons.commander(body, people),
             actor=acting(),
         )
         return web.json_response({"requests": [self._view(each) for each in made]})
 
     async def _close_incident(self, request: web.Request) -> web.Response:
+        self._scope.require_right(_person(), "access:write")
         ended = await self._incidents.close(request.match_info["name"], actor=acting())
         figures = report(ended, self._clock())
         return web.json_response({"requests": [self._view(each) for each in ended], "report": figures})
 
     async def _report(self, request: web.Request) -> web.Response:
+        self._scope.require_right(_person(), "access:read")
         now = self._clock()
         since = now - _duration("since", request.query.get("since", DEFAULT_PERIOD))
         found = [each for each in self._access.newest_first() if each.requested_at >= since]
         return web.json_response({"report": report(found, now)})
+
+    def _keyed(self, request: AccessRequest, key: str) -> web.Response:
+        answer = {"request": {**self._view(request), "key": key}}
+        return web.json_response(answer, headers={"Cache-Control": "no-store"})
 
     def _answer(self, request: AccessRequest) -> web.Response:
         return web.json_response({"request": self._view(request)})
@@ -146,6 +191,11 @@ class AccessRoutes:
     def _view(self, request: AccessRequest) -> dict[str, Any]:
         user = self._users.login(request.user_id)
         return request_view(request, self._access.state(request), user)
+
+
+def _person() -> User | None:
+    proven = visitor()
+    return None if proven is None else proven.user
 
 
 def request_view(request: AccessRequest, state: str, user: str) -> dict[str, Any]:
@@ -171,6 +221,8 @@ def request_view(request: AccessRequest, state: str, user: str) -> dict[str, Any
         "break_glass": request.break_glass,
         "reviewed_by": request.reviewed_by,
         "incident": request.incident,
+        "mint": list(request.mint),
+        "key_id": None if request.key_id is None else str(request.key_id),
     }
 
 
@@ -191,6 +243,7 @@ def profile_view(profile: AccessProfile) -> dict[str, Any]:
         "hours": profile.hours.text if profile.hours else "",
         "max_active": profile.max_active,
         "break_glass": [word.text for word in profile.break_glass],
+        "mint": [word.text for word in profile.mint or ()],
     }
 
 

@@ -7,6 +7,8 @@ from typing import Protocol
 
 from aiohttp import web
 
+from coordinator.services.admin_refusals import AdminRefusals
+from coordinator.web.api.bearer import Handler, recording_refusals
 from coordinator.web.api.body import MAX_BODY
 from coordinator.web.middleware import errors, log_request
 from coordinator.web.origin import take_origin
@@ -20,9 +22,16 @@ class Routes(Protocol):
 
 
 def api_app(
-    nouns: list[Routes], healthy: Callable[[], Awaitable[bool]], version: dict[str, object]
+    nouns: list[Routes],
+    healthy: Callable[[], Awaitable[bool]],
+    version: dict[str, object],
+    refusals: AdminRefusals,
 ) -> web.Application:
     """Put the nouns together."""
+
+    @web.middleware
+    async def record_refusals(request: web.Request, handler: Handler) -> web.StreamResponse:
+        return await recording_refusals(refusals, handler)(request)
 
     async def health(request: web.Request) -> web.Response:
         return web.json_response({"databaseConnectivity": await healthy()})
@@ -30,7 +39,9 @@ def api_app(
     async def get_version(request: web.Request) -> web.Response:
         return web.json_response(version)
 
-    app = web.Application(client_max_size=MAX_BODY, middlewares=[log_request, errors, take_origin])
+    app = web.Application(
+        client_max_size=MAX_BODY, middlewares=[log_request, errors, take_origin, record_refusals]
+    )
     app.router.add_get("/api/v1/health", health)
     app.router.add_get("/version", get_version)
     for noun in nouns:

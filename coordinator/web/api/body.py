@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from aiohttp import web
 
 from coordinator.services.users import UserService
+from coordinator.settings.durations import parse_duration
 from coordinator.tailnet.errors import InvalidError
 from coordinator.tailnet.users import User
 
@@ -95,6 +96,27 @@ class Body:
             if isinstance(item, str):
                 _storable(name, item)
         return value
+
+    def ids(self, name: str) -> list[int]:
+        """A list of ids, as numbers or texts; empty when absent."""
+        value = self._fields.get(name.lower())
+        if value is None:
+            return []
+        if not isinstance(value, list) or any(
+            isinstance(item, bool) or not isinstance(item, int | str) for item in value
+        ):
+            raise InvalidError(f"`{name}` must be a list of ids")
+        return [parse_id(name, str(item)) for item in value]
+
+    def duration(self, name: str) -> timedelta | None:
+        """A length of time such as 30d; None when absent or empty."""
+        text = self.text(name)
+        if not text:
+            return None
+        try:
+            return parse_duration(text)
+        except ValueError as error:
+            raise InvalidError(f"`{name}`: {error}") from error
 
     def moment(self, name: str) -> datetime | None:
         """An RFC 3339 time; None when absent, or when it is Go's zero time."""

@@ -84,6 +84,8 @@ def node_view(view: NodeView) -> dict[str, Any]:
         "ephemeral": node.ephemeral,
         "approval": node.approval,
         "expired": view.expired,
+        "keySince": _time(node.key_since or node.created_at),
+        "rotationAsked": _time(node.rotation_asked),
         "fqdn": view.fqdn,
         "attributes": node_attributes(node),
     }

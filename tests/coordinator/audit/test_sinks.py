@@ -16,7 +16,7 @@ from coordinator.audit import sinks
 from coordinator.audit.sinks import FileSink, SinkError, SyslogSink, WebhookSink, syslog_message
 from coordinator.audit.view import entry_line
 from tests.support.audit_entries import make_chain
-from tests.support.server_in_process import free_port
+from tests.support.ports import free_port
 
 CHAIN, _ = make_chain(4)
 LINES = [entry_line(entry) for entry in CHAIN]

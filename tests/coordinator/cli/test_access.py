@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -18,7 +19,7 @@ POLICY = """{
   "access": {"profiles": {"mgmt": {
     "src": ["group:ops"], "dst": ["tag:mgmt:22"], "approvers": ["group:leads"], "breakGlass": ["alice@"],
     "defaultDuration": "90m", "maxDuration": "4h", "reason": "required",
-  }}},
+  }, "ci": {"src": ["group:ops"], "dst": ["tag:mgmt:22"], "mint": {"tags": ["tag:mgmt"]}}}},
 }"""
 
 
@@ -34,7 +35,7 @@ async def cli(tmp_path: Path) -> AsyncIterator[CommandLine]:
 
 
 async def test_a_request_from_question_to_report(cli: CommandLine) -> None:
-    (profile,) = await cli.json("access", "profiles")
+    profile, _ = await cli.json("access", "profiles")
     assert (profile["name"], profile["approvals"], profile["max_duration_seconds"]) == ("mgmt", 1, 14400)
     assert "group:leads" in await cli.ok("access", "profiles")
     asked = await cli.json("access", "request", "mgmt", "--for", "2h", "--reason", "disk", "--node", "laptop")
@@ -43,6 +44,11 @@ async def test_a_request_from_question_to_report(cli: CommandLine) -> None:
     )  # fmt: skip
     refused = await cli.refused("access", "approve", asked["id"], "--as", "alice")
     assert "somebody else has to decide" in refused
+    (links,) = await cli.json("access", "links", asked["id"], "--for", "bob")
+    assert links["user"] == "bob"
+    assert f"  approve: {links['approve']}\n  deny:    {links['deny']}" in await cli.ok(
+        "access", "links", asked["id"]
+    )
     approved = await cli.json("access", "approve", asked["id"], "--as", "bob")
     assert approved["state"] == "active"
     assert [each["by"] for each in approved["approvals"]] == ["bob"]
@@ -67,6 +73,42 @@ async def test_denied_broken_and_reviewed(cli: CommandLine) -> None:
     glass = await cli.json("access", "request", "mgmt", "-u", "alice", "--reason", "fire", "--break-glass")
     assert (glass["state"], glass["break_glass"]) == ("active", True)
     assert (await cli.json("access", "review", glass["id"], "--as", "bob"))["reviewed_by"] == "bob"
+
+
+async def test_a_machine_from_outside_gets_a_key_once(cli: CommandLine) -> None:
+    asked = await cli.json("access", "request", "ci", "--mint", "-u", "alice")
+    assert (asked["state"], asked["mint"], asked["node"]) == ("active", ["tag:mgmt"], None)
+    assert asked["key"].startswith("hskey-auth-")
+    shown = await cli.json("access", "show", asked["id"])
+    assert shown["key_id"]
+    assert asked["key"] not in str(shown)
+    assert "shown once" in await cli.refused("access", "key", asked["id"])
+    outsider = FakeTailscaled(cli.server.url, hostname="outsider")
+    await outsider.connect()
+    await outsider.register(asked["key"])
+    (node,) = [each for each in await cli.json("nodes", "list") if each["name"] == "outsider"]
+    assert (node["ephemeral"], node["tags"]) == (True, ["tag:mgmt"])
+    await cli.ok("access", "revoke", asked["id"])
+    async with asyncio.timeout(5):
+        while "outsider" in await cli.ok("nodes", "list"):
+            await asyncio.sleep(0.1)
+    await outsider.close()
+
+
+async def test_an_approved_request_shows_its_key_to_the_asker(cli: CommandLine) -> None:
+    assert "no `mint`" in await cli.refused(
+        "access", "request", "mgmt", "--mint", "-u", "alice", "--reason", "x"
+    )
+    asked = await cli.json("access", "request", "mgmt", "-u", "alice", "--reason", "x")
+    assert "it has no key" in await cli.refused("access", "key", asked["id"], "--as", "alice")
+    minted = await cli.json("access", "request", "ci", "--mint", "-u", "alice")
+    assert "only who asked" in await cli.refused("access", "key", minted["id"], "--as", "bob")
+    assert "one from outside" in await cli.refused(
+        "access", "request", "ci", "--mint", "-u", "alice", "--node", "laptop"
+    )
+    text = await cli.ok("access", "request", "ci", "--mint", "-u", "alice")
+    assert "joins as tag:mgmt" in text
+    assert "hskey-auth-" in text
 
 
 async def test_incidents(cli: CommandLine) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tests.coordinator.cli.conftest import POLICY, CommandLine
 from tests.support.fake_tailscaled import FakeTailscaled
+from tests.support.server_in_process import running_server
 
 
 async def test_get_prints_the_text_itself(cli: CommandLine) -> None:
@@ -66,6 +67,34 @@ async def test_review_before_it_counts(cli: CommandLine, tmp_path: Path) -> None
     code, out, _ = await cli.run("policy", "explain", "web", "laptop:80/tcp", "-f", str(new))
     assert (code, out[:8]) == (1, "denied: ")
     assert "allowed" in await cli.ok("policy", "explain", "web", "100.64.0.1:80")
+
+
+async def test_explain_and_diff_know_profiles_and_open_windows(tmp_path: Path) -> None:
+    policy = """{"acls": [], "groups": {"group:ops": ["alice@"]}, "tagOwners": {"tag:mgmt": []},
+      "access": {"profiles": {
+        "mgmt": {"src": ["group:ops"], "dst": ["tag:mgmt:22"], "approvers": ["bobby@"]}}}}"""
+    wider = tmp_path / "wider.hujson"
+    wider.write_text(policy.replace("tag:mgmt:22", "tag:mgmt:22,80"))
+    async with running_server(tmp_path, policy) as server:
+        cli = CommandLine(server)
+        for name, fields in (("laptop", {}), ("target", {"aclTags": ["tag:mgmt"]})):
+            client = FakeTailscaled(server.url, hostname=name)
+            await client.connect()
+            await client.register(await server.auth_key("alice", **fields))
+            await client.close()
+        code, out, _ = await cli.run("policy", "explain", "laptop", "target:22/tcp")
+        assert (code, out) == (
+            1,
+            "denied: no rule lets `laptop` reach `target` on port 22; "
+            "not now, but through profile `mgmt` (the policy in force:3), approved by bobby@\n",
+        )
+        code, out, _ = await cli.run("policy", "diff", str(wider))
+        assert (code, out) == (3, "+ alice -> tag:mgmt: any:80 on request through mgmt\n")
+        asked = await cli.json("access", "request", "mgmt", "--user", "alice")
+        await cli.ok("access", "approve", asked["id"])
+        shown = await cli.ok("policy", "explain", "laptop", "target:22/tcp")
+        assert shown.startswith("allowed until ")
+        assert f"by request {asked['id']} through profile `mgmt` at the policy in force:3" in shown
 
 
 async def test_a_failing_test_is_underlined(cli: CommandLine, tmp_path: Path) -> None:

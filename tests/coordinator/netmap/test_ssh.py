@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -30,6 +32,15 @@ def test_accept() -> None:
     assert told["sshUsers"] == {"root": "", "*": "="}
     assert told["action"]["accept"] is True
     assert told["acceptEnv"] == ["LANG"]
+
+
+def test_a_rule_of_an_open_window_says_when_it_ends() -> None:
+    until = datetime(2026, 7, 15, 13, 0, tzinfo=UTC)
+    always, ends = json.loads(ssh_policy_json((rule("accept"), replace(rule("accept"), expires=until))))[
+        "rules"
+    ]
+    assert "ruleExpires" not in always
+    assert ends["ruleExpires"] == "2026-07-15T13:00:00Z"
 
 
 def test_check_mode_sends_the_client_to_the_server() -> None:

@@ -84,6 +84,24 @@ def test_userinfo_knows_better_and_must_speak_of_the_same_person() -> None:
         merged_claims(token, {"sub": "2"}, "groups")
 
 
+@pytest.mark.parametrize(
+    ("token", "userinfo", "believed"),
+    [
+        ({"email": "a@x.y", "email_verified": True}, {"email": "b@x.y"}, ""),
+        ({"email": "a@x.y", "email_verified": True}, {"email": "b@x.y", "email_verified": True}, "b@x.y"),
+        ({"email": "a@x.y", "email_verified": True}, {"email": "a@x.y"}, "a@x.y"),
+        ({"email": "a@x.y", "email_verified": True}, {"email": "a@x.y", "email_verified": False}, ""),
+        ({"email": "a@x.y"}, {"email_verified": True}, ""),
+        ({}, {"email": "b@x.y", "email_verified": True}, "b@x.y"),
+    ],
+)
+def test_an_address_and_its_proof_come_from_one_answer(
+    token: dict[str, Any], userinfo: dict[str, Any], believed: str
+) -> None:
+    merged = merged_claims({"sub": "1"} | token, {"sub": "1"} | userinfo, "groups")
+    assert make_identity(config(), merged).email == believed
+
+
 def test_pictures_are_web_addresses() -> None:
     pictures = ("https://x/y.png", "javascript:alert(1)", "data:image/png,x", "https://[", 7)
     made = [make_identity(config(), {"sub": "1", "picture": each}).picture for each in pictures]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import count
 
-from coordinator.oidc.login_states import MAX_ENTRIES, BrowserSession, SingleUse
+from coordinator.oidc.login_states import MAX_ENTRIES, MAX_OF_ONE, BrowserSession, SingleUse
 from tests.support.builders import FakeClock
 
 
@@ -43,3 +43,16 @@ def test_beyond_the_bound_the_oldest_is_forgotten() -> None:
     assert len(states) == MAX_ENTRIES
     assert states.take(first) is None
     assert states.take(second) is not None
+
+
+def test_one_subject_does_not_push_out_the_others() -> None:
+    clock, numbers = FakeClock(), count()
+    states: SingleUse[BrowserSession] = SingleUse(
+        clock, lambda size: f"{next(numbers):0{2 * size}x}", subject=lambda entry: entry.provider
+    )
+    others = [states.put(entry(clock, name)) for name in ("ada", "bob")]
+    keys = [states.put(entry(clock, "busy")) for _ in range(2 * MAX_ENTRIES)]
+    assert len(states) == 2 + MAX_OF_ONE
+    assert states.take(keys[-MAX_OF_ONE]) is not None
+    assert states.take(keys[-MAX_OF_ONE - 1]) is None
+    assert all(states.take(key) for key in others)

@@ -20,7 +20,7 @@ from coordinator.oidc.config import ProviderConfig
 from coordinator.oidc.provider import GrantRevokedError, Provider
 from coordinator.tailnet.errors import UnauthenticatedError, UnavailableError
 from tests.support.lying_provider import CLIENT_ID, LyingProvider, lying_provider
-from tests.support.server_in_process import free_port
+from tests.support.ports import free_port
 
 BACK = "http://server.example/oidc/callback"
 
@@ -53,6 +53,10 @@ async def meet(liar: LyingProvider, **changes: Any) -> tuple[Provider, Clock]:
     return provider, clock
 
 
+async def forget(token: str) -> None:
+    """Where the next refresh token does not matter."""
+
+
 def query(url: str) -> dict[str, str]:
     return {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
 
@@ -77,11 +81,11 @@ async def test_code_refresh_and_revocation_with_a_mock() -> None:
             grant = await provider.exchange(arrived["code"], nonce="n", verifier="v" * 64)
             assert (grant.claims["sub"], grant.claims["email"]) == ("ada", "ada@example.com")
             assert grant.expires is not None
-            renewed = await provider.refresh(grant.refresh_token)
+            renewed = await provider.refresh(grant.refresh_token, forget)
             assert renewed.claims["sub"] == "ada"
             await session.post(f"{issuer}/users/ada/revoke-tokens")
         with pytest.raises(GrantRevokedError):
-            await provider.refresh(renewed.refresh_token)
+            await provider.refresh(renewed.refresh_token, forget)
 
 
 async def test_the_authorization_url(liar: LyingProvider) -> None:
@@ -230,6 +234,25 @@ async def test_new_keys_are_fetched_but_not_at_will(liar: LyingProvider) -> None
     assert liar.key_fetches == 2
 
 
+async def test_the_next_refresh_token_is_kept_whatever_else_fails(liar: LyingProvider) -> None:
+    provider, _ = await meet(liar)
+    kept: list[str] = []
+
+    async def keep(token: str) -> None:
+        kept.append(token)
+
+    await provider.refresh("r", keep)
+    assert kept == []
+    liar.tokens["refresh_token"] = "r2"
+    liar.userinfo = 500
+    with pytest.raises(UnavailableError):
+        await provider.refresh("r", keep)
+    liar.tokens["id_token"] = "not a token"
+    with pytest.raises(UnauthenticatedError):
+        await provider.refresh("r", keep)
+    assert kept == ["r2", "r2"]
+
+
 async def test_userinfo_must_speak_of_the_same_person(liar: LyingProvider) -> None:
     provider, _ = await meet(liar)
     liar.tokens["id_token"] = liar.sign(email="old@example.com")
@@ -256,22 +279,22 @@ async def test_refusals_of_the_token_endpoint(liar: LyingProvider) -> None:
         await provider.exchange("c", nonce="n", verifier="v")
     assert len(caught.value.message) < 300
     with pytest.raises(GrantRevokedError):
-        await provider.refresh("r")
+        await provider.refresh("r", forget)
     liar.tokens = {"error": "invalid_client"}
     with pytest.raises(UnauthenticatedError):
-        await provider.refresh("r")
+        await provider.refresh("r", forget)
     liar.token_status = 503
     with pytest.raises(UnavailableError):
-        await provider.refresh("r")
+        await provider.refresh("r", forget)
 
 
 async def test_a_refresh_may_bring_nothing_new(liar: LyingProvider) -> None:
     del liar.metadata["userinfo_endpoint"]
     provider, _ = await meet(liar)
-    grant = await provider.refresh("r")
+    grant = await provider.refresh("r", forget)
     assert (dict(grant.claims), grant.refresh_token) == ({}, "r")
     liar.tokens |= {"refresh_token": "r2", "id_token": liar.sign(nonce=None)}
-    grant = await provider.refresh("r")
+    grant = await provider.refresh("r", forget)
     assert (grant.claims["sub"], grant.refresh_token) == ("1", "r2")
 
 
@@ -282,6 +305,7 @@ async def test_a_refresh_may_bring_nothing_new(liar: LyingProvider) -> None:
         ({"token_endpoint": None}, "does not say token_endpoint"),
         ({"jwks_uri": "http://127.0.0.1:1/keys"}, "does not answer at"),
         ({"jwks_uri": "no url"}, "does not answer at"),
+        ({"id_token_signing_alg_values_supported": ["HS256", "none"]}, "signs with nothing"),
     ],
 )
 async def test_a_discovery_document_that_does_not_fit(
@@ -290,6 +314,19 @@ async def test_a_discovery_document_that_does_not_fit(
     liar.metadata |= changes
     with pytest.raises(UnavailableError, match=said):
         await meet(liar)
+
+
+async def test_a_provider_with_tls_has_no_addresses_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    provider = Provider(config("https://id.example"), BACK, Clock())
+    names = ("authorization_endpoint", "token_endpoint", "jwks_uri")
+    document = {"issuer": "https://id.example"} | dict.fromkeys(names, "https://id.example/x")
+
+    async def answer(url: str, seconds: float) -> dict[str, Any]:
+        return document | {"token_endpoint": "http://id.example/token"}
+
+    monkeypatch.setattr(provider, "_get_json", answer)
+    with pytest.raises(UnavailableError, match="without TLS: token_endpoint"):
+        await provider.discover()
 
 
 async def test_the_answer_must_come_from_whom_was_asked(liar: LyingProvider) -> None:
@@ -311,6 +348,6 @@ async def test_a_provider_that_is_away_is_tried_again_now_and_then() -> None:
         await provider.discover()
     assert not await provider.ready()
     with pytest.raises(UnavailableError):
-        await provider.refresh("r")
+        await provider.refresh("r", forget)
     clock.ahead = timedelta(seconds=11)
     assert not await provider.ready()

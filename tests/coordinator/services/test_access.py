@@ -15,6 +15,7 @@ from coordinator.services.access_rules import Asked
 from coordinator.services.incidents import IncidentService
 from coordinator.services.policy import PolicyService
 from coordinator.services.tailnet import Tailnet
+from coordinator.services.users import UserService
 from coordinator.tailnet.access import AccessRequest
 from coordinator.tailnet.actors import Actor
 from coordinator.tailnet.errors import ConflictError, CoordinatorError, ForbiddenError, InvalidError
@@ -211,6 +212,29 @@ async def test_overlapping_windows_each_count(bench: Bench) -> None:
     assert not bench.sees(LAPTOP, SERVER)
 
 
+@pytest.mark.parametrize("shut_out", ["suspend", "delete"])
+async def test_a_window_ends_with_its_person(bench: Bench, shut_out: str) -> None:
+    """And takes no other window along, whatever is no longer known of the person."""
+    lead_laptop = make_node(9, user_id=LEAD.id)
+    await bench.tailnet.execute(lambda directory: directory.put_node(lead_laptop))
+    theirs = await bench.access.request(
+        Asked(profile="mgmt", user=LEAD, reason="fire", ticket="OPS-1", break_glass=True), actor=ACTOR
+    )
+    request = await bench.approve(await bench.ask(), OTHER_LEAD)
+    users = UserService(bench.tailnet)
+    if shut_out == "suspend":
+        await users.suspend(OPS.id, actor=ACTOR)
+    else:
+        await users.delete(OPS.id, with_nodes=True, actor=ACTOR)
+    await bench.access.windows.tick()
+    assert bench.access.get(request.id).end_reason == "policy"
+    assert bench.access.state(bench.access.get(theirs.id)) == "active"
+    entry = [each for commit in bench.store.commits for each in commit.audit][-1]
+    assert (entry.action, entry.after["user"]) == (
+        "access.close", OPS.login if shut_out == "suspend" else "user 1"
+    )  # fmt: skip
+
+
 async def test_hours_and_room() -> None:
     bench = await make_bench(hours="Mon-Fri 09:00-11:00 UTC", maxActive=1)
     await bench.approve(await bench.ask())
@@ -317,5 +341,5 @@ async def test_a_restart_during_and_after_a_window(bench: Bench) -> None:
             versions=no_versions,
         )
         service.load()
-        await AccessService(tailnet, service, [request]).windows.refresh()
+        AccessService(tailnet, service, [request]).windows.refresh()
         assert bool(tailnet.world.policy.peers(LAPTOP)) is open_now

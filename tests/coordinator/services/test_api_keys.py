@@ -79,3 +79,13 @@ async def test_which_key(tailnet: Tailnet) -> None:
             await keys.expire(**arguments, actor=ACTOR)  # type: ignore[arg-type]
     with pytest.raises(NotFoundError):
         await keys.expire(key_id=9, actor=ACTOR)
+
+
+async def test_who_may_name_any_person(tailnet: Tailnet) -> None:
+    keys = service(tailnet)
+    of_all, _ = await keys.create(user_id=None, expiration=None, actor=ACTOR)
+    of_one, _ = await keys.create(user_id=1, expiration=None, actor=ACTOR)
+    assert keys.speaks_for_all(ACTOR)
+    assert keys.speaks_for_all(Actor(kind="api_key", name=of_all.prefix))
+    for other in (Actor(kind="api_key", name=of_one.prefix), Actor(kind="user", name=of_all.prefix)):
+        assert not keys.speaks_for_all(other)

@@ -86,7 +86,7 @@ async def test_nobody_becomes_another_user_by_their_address(bench: Bench) -> Non
     assert (user.id, user.name) == (local.id, "ada")
 
 
-@pytest.mark.parametrize("username", ["root", "boss@example.com", "Root", "x", "", "9lives"])
+@pytest.mark.parametrize("username", ["root", "boss@example.com", "Root", "x", "", "9lives", "user-7"])
 async def test_a_name_that_means_somebody_else_is_not_taken(bench: Bench, username: str) -> None:
     await bench.users.create("root", email="boss@example.com", actor=ACTOR)
     user = await bench.identities.log_in(somebody(username=username), "")

@@ -12,7 +12,7 @@ import pytest
 
 from coordinator.oidc.config import ProviderConfig
 from coordinator.oidc.identity import make_identity
-from coordinator.oidc.provider import Provider
+from coordinator.oidc.provider import Provider, ProviderAwayError
 from coordinator.oidc.sealing import TokenSealer
 from coordinator.services.identities import IdentityService
 from coordinator.services.identity_refresh import IdentityRefresher
@@ -123,6 +123,50 @@ async def test_trouble_of_the_provider_shuts_nobody_out(bench: Bench, trouble: d
     bench.clock.forward(seconds=61)
     await bench.refresher.refresh_due()
     assert len(bench.liar.requests) == 2
+
+
+@pytest.mark.parametrize("broken", ["userinfo", "database"])
+async def test_a_token_that_was_replaced_is_never_used_again(bench: Bench, broken: str) -> None:
+    """Providers take that for theft and end the grant, which would shut the user out."""
+    bench.clock.forward(minutes=15)
+    bench.liar.tokens["refresh_token"] = "second"
+    store = bench.tailnet._store
+    if broken == "userinfo":
+        bench.liar.userinfo = 500
+    else:
+        store.broken = True  # type: ignore[attr-defined]
+    await bench.refresher.refresh_due()
+    bench.liar.userinfo, store.broken = {"sub": "1", "groups": ["eng"]}, False  # type: ignore[attr-defined]
+    bench.clock.forward(minutes=3)
+    if broken == "database":
+        # The second time, the provider gives no other token.
+        del bench.liar.tokens["refresh_token"]
+    await bench.refresher.refresh_due()
+    assert refreshed_with(bench) == ["first", "second"]
+    assert bench.user.groups == ("group:eng",)
+    stored = (await bench.linked()).refresh_token
+    assert bench.sealer.open(stored, (await bench.linked()).id) == "second"
+
+
+async def test_a_provider_that_is_away_is_asked_about_one_user_only(bench: Bench) -> None:
+    for subject in ("2", "3"):
+        identity = make_identity(bench.config, {"sub": subject, "groups": ["staff"]})
+        await bench.identities.log_in(identity, bench.sealer.seal("t", identity.identifier))
+    asked: list[str] = []
+
+    async def refresh(token: str, keep: Any) -> Any:
+        asked.append(token)
+        raise ProviderAwayError("away")
+
+    bench.provider.refresh = refresh  # type: ignore[method-assign]
+    bench.clock.forward(minutes=15)
+    await bench.refresher.refresh_due()
+    await bench.refresher.refresh_due()
+    assert asked == ["first"]
+    # Not the same one again: what is wrong might be about them alone.
+    bench.clock.forward(seconds=61)
+    await bench.refresher.refresh_due()
+    assert asked == ["first", "t"]
 
 
 async def test_nothing_new_leaves_the_groups(bench: Bench) -> None:

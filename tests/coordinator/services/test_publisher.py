@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+
+import pytest
 
 from acl import parse_policy
 from coordinator.services.publisher import Publisher
+from coordinator.tailcfg.derp_map import DERPMap
+from coordinator.tailnet.errors import InvalidError
 from coordinator.tailnet.state import ChangeSet, TailnetState
 from tests.support.builders import NOW, make_node, make_user
 from tests.support.tailnets import make_world
@@ -89,3 +94,30 @@ def test_a_viewer_with_another_owner_compares_the_routes_it_gets() -> None:
     before = made.world.special_seq
     made.apply(ChangeSet(put_nodes={make_node(1).id: make_node(1, tags=("tag:a",))}))
     assert made.world.special_seq == made.world.snapshot.seq > before
+
+
+def test_other_relays_or_dns_concern_everybody_once() -> None:
+    made = publisher()
+    seq, config = made.world.snapshot.seq, made.world.config
+    assert made.configure(config) == 0
+    assert made.world.snapshot.seq == seq
+    other = replace(config, base_domain="other.lab")
+    assert made.configure(other) == 0b111
+    assert made.world.config is other
+    assert made.world.config_seq == made.world.snapshot.seq == seq + 1
+
+
+def test_relays_that_do_not_go_with_the_policy_change_nothing() -> None:
+    made = publisher()
+    config = made.world.config
+    (number,) = config.derp_map.regions
+    relays = {"Regions": {number: None, "7": {"Nodes": []}}}
+    made.replace_policy(parse_policy(json.dumps({"derpMap": relays})))
+    merged = made.world.config
+    assert set(merged.derp_map.regions) == {"7"}
+    made.replace_policy(parse_policy('{"derpMap": {"Regions": {"7": null}}}'))
+    (region,) = config.derp_map.regions.values()
+    alone = DERPMap(regions={"7": region})
+    with pytest.raises(InvalidError, match="leaves no region"):
+        made.configure(replace(config, derp_map=alone, derp_map_unpinned=alone))
+    assert made.configured == config

@@ -9,6 +9,7 @@ from datetime import timedelta
 import pytest
 
 from acl import parse_policy
+from coordinator.services.key_rotation import KeyRotation, Wanted
 from coordinator.services.login import PendingLogins
 from coordinator.services.preauth_keys import PreAuthKeyService
 from coordinator.services.rate_limits import RateLimits, RateLimitSettings
@@ -396,3 +397,79 @@ async def test_coming_back_restarts_the_absence_of_an_ephemeral_node(bench: Benc
     bench.clock.forward(minutes=29)
     await bench.register(1, 2, key, old_node_key=node_key(1))
     assert bench.tailnet.snapshot.nodes()[0].last_seen == bench.clock.now
+
+
+async def test_the_age_of_a_key_begins_anew_with_the_key_and_not_with_the_client(bench: Bench) -> None:
+    key = await bench.key(reusable=True)
+    await bench.register(key=key)
+    began = bench.clock.now
+    bench.clock.forward(minutes=10)
+    await bench.register(key=key)
+    (node,) = bench.tailnet.snapshot.nodes()
+    assert (node.created_at, node.key_since) == (began, began)
+    await bench.register(node=2, key=key, old_node_key=node_key(1))
+    (node,) = bench.tailnet.snapshot.nodes()
+    assert (node.node_key, node.created_at, node.key_since) == (node_key(2), began, bench.clock.now)
+
+
+async def rotating(bench: Bench, key: str) -> None:
+    """A node that is in, and whose new key is awaited."""
+    await bench.register(key=key)
+    await KeyRotation(bench.tailnet).ask(Wanted(ids=[1]), within=None, actor=ACTOR)
+
+
+async def test_an_awaited_key_needs_no_login_and_leaves_the_node_as_it_is(bench: Bench) -> None:
+    await rotating(bench, await bench.key())
+    (before,) = bench.tailnet.snapshot.nodes()
+    bench.clock.forward(days=1)
+    answer = await bench.register()
+    assert (answer.node_key_expired, bool(answer.auth_url), bool(answer.error)) == (True, False, False)
+    answer = await bench.register(node=2, old_node_key=node_key(1))
+    assert (answer.machine_authorized, bool(answer.auth_url), answer.node_key_expired) == (True, False, False)
+    (node,) = bench.tailnet.snapshot.nodes()
+    assert (node.node_key, node.key_since) == (node_key(2), bench.clock.now)
+    assert (node.id, node.ipv4, node.expiry, node.user_id) == (1, before.ipv4, before.expiry, before.user_id)
+    assert bench.store.commits[-1].audit[-1].action == "node.renew_key"
+    # Once: the next change of key is a login again.
+    assert (await bench.register(node=2)).machine_authorized
+    assert (await bench.register(node=3, old_node_key=node_key(2))).auth_url
+
+
+async def test_an_awaited_key_whose_answer_got_lost(bench: Bench) -> None:
+    await rotating(bench, await bench.key())
+    await bench.register(node=2, old_node_key=node_key(1))
+    assert (await bench.register(node=1)).node_key_expired
+    assert (await bench.register(node=3, old_node_key=node_key(1))).machine_authorized
+    (node,) = bench.tailnet.snapshot.nodes()
+    assert node.node_key == node_key(3)
+    bench.clock.forward(minutes=11)
+    assert (await bench.register(node=4, old_node_key=node_key(1))).auth_url
+
+
+@pytest.mark.parametrize("keep", [False, True])
+async def test_a_spent_auth_key_does_not_stand_in_the_way(bench: Bench, keep: bool) -> None:
+    """Containers give theirs at every start."""
+    key = await bench.key(reusable=keep)
+    await rotating(bench, key)
+    assert (await bench.register(key=key)).node_key_expired
+    answer = await bench.register(node=2, key=key, old_node_key=node_key(1))
+    assert (answer.machine_authorized, bool(answer.error)) == (True, False)
+    (node,) = bench.tailnet.snapshot.nodes()
+    assert (node.id, node.node_key) == (1, node_key(2))
+
+
+async def test_nobody_else_gets_an_awaited_key(bench: Bench) -> None:
+    await rotating(bench, await bench.key())
+    await bench.register(machine=2, node=5, key=await bench.key())
+    # Another machine, a key another machine holds, and a wrong former key.
+    assert (await bench.register(machine=3, node=2, old_node_key=node_key(1))).auth_url
+    assert (await bench.register(node=5, old_node_key=node_key(1))).auth_url
+    assert (await bench.register(node=2, old_node_key=node_key(7))).auth_url
+    assert {node.node_key for node in bench.tailnet.snapshot.nodes()} == {node_key(1), node_key(5)}
+
+
+async def test_a_good_key_of_another_user_goes_before_the_awaited_one(bench: Bench) -> None:
+    await rotating(bench, await bench.key())
+    other = await UserService(bench.tailnet).create("other", actor=ACTOR)
+    await bench.register(node=2, key=await bench.key(user_id=other.id), old_node_key=node_key(1))
+    assert [node.user_id for node in bench.tailnet.snapshot.nodes()] == [1, other.id]

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 
+from acl import OpenWindow
 from coordinator.audit.origin import acting_from
 from coordinator.services import tailnet as services_tailnet
 from coordinator.tailnet.actors import Actor, Origin
@@ -15,7 +16,7 @@ from coordinator.tailnet.directory import Directory
 from coordinator.tailnet.errors import ConflictError, InDoubtError, UnavailableError
 from coordinator.tailnet.nodes import Node
 from coordinator.tailnet.state import ChangeSet, TailnetState
-from tests.support.builders import make_node, make_user, node_key
+from tests.support.builders import NOW, make_node, make_user, node_key
 from tests.support.tailnets import make_tailnet
 
 ACTOR = Actor(kind="user", name="alice")
@@ -137,6 +138,31 @@ async def test_departures_are_announced() -> None:
     assert [node.node_key for node in gone] == [node_key(1), node_key(9), node_key(9)]
 
 
+async def test_what_expired_while_nobody_looked_is_expired_at_the_start() -> None:
+    state = one_node()
+    before = make_node(1, expiry=NOW - timedelta(hours=1))
+    tailnet, _, _ = make_tailnet(TailnetState(users=state.users, nodes={before.id: before}))
+    record = tailnet.snapshot.record(before.id)
+    assert record is not None
+    assert record.expired
+
+
+async def test_open_windows_concern_their_nodes_only() -> None:
+    nodes = [make_node(1), make_node(2, tags=("tag:mgmt",)), make_node(3)]
+    profile = '{"src": ["user1@"], "dst": ["tag:mgmt:22"]}'
+    policy = f'{{"tagOwners": {{"tag:mgmt": []}}, "acls": [], "access": {{"profiles": {{"m": {profile}}}}}}}'
+    state = TailnetState(users=one_node().users, nodes={node.id: node for node in nodes})
+    tailnet, _, _ = make_tailnet(state, policy=policy)
+    told: list[int] = []
+    tailnet.on_change(told.append)
+    seq, window = tailnet.snapshot.seq, OpenWindow(id=1, profile="m", nodes=(1,))
+    for windows, expected in (((window,), 0b11), ((window,), None), ((), 0b11)):
+        told.clear()
+        tailnet.set_windows(windows)
+        assert told == ([] if expected is None else [expected])
+    assert tailnet.snapshot.seq == seq + 2
+
+
 async def test_commands_after_the_end_are_refused() -> None:
     tailnet, _, _ = make_tailnet()
     waiting = asyncio.create_task(tailnet.execute(lambda directory: 1))
@@ -180,7 +206,7 @@ async def test_a_commit_in_doubt_is_settled_before_the_next(
     monkeypatch.setattr(services_tailnet, "DOUBT_INTERVAL", 0.01)
     monkeypatch.setattr(services_tailnet, "DOUBT_SECONDS", 0.05)
     first = asyncio.create_task(tailnet.execute(lambda directory: directory.put_user(make_user(1))))
-    with pytest.raises(InDoubtError):
+    with pytest.raises(UnavailableError, match="not known yet"):
         await first  # the database stays away for longer than callers wait
     second = asyncio.create_task(tailnet.execute(lambda directory: [u.id for u in directory.users()]))
     await asyncio.sleep(0.05)

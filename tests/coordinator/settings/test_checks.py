@@ -41,6 +41,11 @@ def outcome(tmp_path: Path, more: str, good: str = GOOD) -> tuple[str, str]:
         ("derp: {server: {enabled: true, region_id: 0}}", "from 1 to 9999"),
         ("derp: {server: {enabled: true, stun_listen_addr: ''}}", "is needed with the embedded relay"),
         ("listen_addr: ''", "an address is needed"),
+        (
+            "access: {tailnet_listen_addr: '0.0.0.0:8082'}",
+            "`access.tailnet_listen_addr`: `0.0.0.0` is no address of the tailnet: give the one",
+        ),
+        ("access: {tailnet_listen_addr: 'hub.example:8082'}", "`hub.example` is no address of the tailnet"),
         (f"unix_socket: /{'x' * 107}", "longer than 107 bytes"),
         ("tuning: {batch_change_delay: 6s}", "must be 5s or less"),
         (
@@ -55,6 +60,8 @@ def test_contradictions(tmp_path: Path, line: str, words: str) -> None:
 
 def test_ports_on_different_addresses_are_different(tmp_path: Path) -> None:
     assert outcome(tmp_path, "metrics_listen_addr: 127.0.0.2:8080") == ("", "")
+    assert outcome(tmp_path, "access: {tailnet_listen_addr: '100.64.0.1:8080'}") == ("", "")
+    assert outcome(tmp_path, "access: {tailnet_listen_addr: '[fd7a:115c:a1e0::1]:8080'}") == ("", "")
     assert outcome(tmp_path, "metrics_listen_addr: 127.0.0.1:0\nlisten_addr: 127.0.0.1:0") == ("", "")
 
 

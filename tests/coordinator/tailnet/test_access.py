@@ -65,5 +65,9 @@ def test_time_alone_moves_it_on() -> None:
 def test_two_approvals_of_two_people() -> None:
     once = request().approved_by("bob", NOW, needed=2)
     assert once.state(NOW) == "requested"
-    assert once.approved_by("bob", NOW, needed=2).opens_at is None
+    with pytest.raises(ConflictError, match="somebody else"):
+        once.approved_by("bob", NOW, needed=2)
+    named = request().approved_by("bob@old.example", NOW, needed=2, user_id=UserID(7))
+    with pytest.raises(ConflictError, match="somebody else"):
+        named.approved_by("bob@new.example", NOW, needed=2, user_id=UserID(7))
     assert once.approved_by("carol", NOW, needed=2).state(NOW) == "active"

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import aiohttp
 
-from tests.support.server_in_process import free_port, running_server
+from tests.support.ports import free_port
+from tests.support.server_in_process import running_server
 
 
 async def test_metrics_are_served_on_their_own_listener(tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from yarl import URL
 from tests.support.fake_tailscaled import FakeTailscaled
 from tests.support.form_browser import FormBrowser, form_browser
 from tests.support.logins import OFFLINE, LoginLab, ada, login_lab
-from tests.support.server_in_process import free_port, running_server
+from tests.support.ports import free_port
+from tests.support.server_in_process import running_server
 
 
 def cookies(browser: FormBrowser, url: str) -> dict[str, str]:
@@ -210,6 +211,14 @@ async def test_several_providers_give_a_choice(tmp_path: Path) -> None:
             assert (await browser.get(f"{url}?provider=away")).text == page.text
             sent = await browser.get(f"{url}?provider=staff", follow=False)
             assert sent.headers["Location"].startswith(first.provider.issuer)
+            asked = parse_qs(urlsplit(sent.headers["Location"]).query)
+            assert asked["redirect_uri"] == [f"{running.url}/oidc/callback/staff"]
+            # What comes to another provider's address, or to that of a single one, is nobody's answer.
+            for path in ("/away", "", "/staff/"):
+                sent = await browser.get(f"{url}?provider=staff", follow=False)
+                state = parse_qs(urlsplit(sent.headers["Location"]).query)["state"][0]
+                wrong = await browser.get(f"{running.url}/oidc/callback{path}?state={state}&code=c")
+                assert wrong.status == 404 if path == "/staff/" else "another provider" in wrong.text
             await client.close()
 
 

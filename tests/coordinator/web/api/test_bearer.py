@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import aiohttp
 import pytest
 
 from coordinator.tailnet.rights import Right
-from coordinator.web.api.bearer import needed_right
+from coordinator.web.api.bearer import needed_right, personal
+from tests.support.fake_tailscaled import FakeTailscaled
 from tests.support.server_in_process import Running
 
 
@@ -57,6 +60,48 @@ async def test_a_users_key_may_what_the_role_may(server: Running, role: str, rea
         assert "lacks the right users:write" in text
 
 
+async def refusals(server: Running) -> list[tuple[object, ...]]:
+    answer = await server.call("GET", "/api/v1/audit?action=api.refused")
+    return [
+        (
+            f"{each['actor']['kind']}:{each['actor']['name']}", each["source"], each["after"]["method"],
+            each["after"]["path"], each["reason"],
+        )
+        for each in answer["entries"]  # type: ignore[attr-defined]
+    ]  # fmt: skip
+
+
+async def test_what_is_refused_is_in_the_audit_log(server: Running) -> None:
+    await server.call("POST", "/api/v1/user", json={"name": "dave"})
+    await server.call("POST", "/api/v1/user/1/role", json={"role": "auditor"})
+    key = await api_key(server, user="dave")
+    guessed = key[:-1] + ("0" if key[-1] != "0" else "1")
+    for used in (key, guessed, "x" * 500, "hskey-api-ä" + "0" * 11 + "-" + "0" * 64):
+        await ask(server, used, "DELETE", "/api/v1/user/1?secret=1")
+    # Who shows no key at all was looking for something else.
+    await ask(server, None, "DELETE", "/api/v1/user/1")
+    prefix = key[10:22]
+    assert await refusals(server) == [
+        ("api_key:unknown", "127.0.0.1", "DELETE", "/api/v1/user/1", "wrong API key"),
+        ("api_key:unknown", "127.0.0.1", "DELETE", "/api/v1/user/1", "wrong API key"),
+        (f"api_key:{prefix}", "127.0.0.1", "DELETE", "/api/v1/user/1", "wrong API key"),
+        (f"api_key:{prefix}", "127.0.0.1", "DELETE", "/api/v1/user/1",
+         "the role auditor of this key's user lacks the right users:write"),
+    ]  # fmt: skip
+    assert key.rpartition("-")[2] not in str(await server.call("GET", "/api/v1/audit"))
+
+
+async def test_what_a_verb_itself_refuses_is_there_too(server: Running) -> None:
+    await server.call("POST", "/api/v1/user", json={"name": "dave"})
+    await server.call("POST", "/api/v1/user/1/role", json={"role": "it-admin"})
+    key = await api_key(server, user="dave")
+    status, _ = await ask(server, key, "POST", "/api/v1/user/1/role", json={"role": "owner"})
+    assert status == 403
+    ((actor, _, method, path, reason),) = await refusals(server)
+    assert (actor, method, path) == (f"api_key:{key[10:22]}", "POST", "/api/v1/user/1/role")
+    assert reason
+
+
 @pytest.mark.parametrize(
     ("method", "path", "right"),
     [
@@ -71,3 +116,37 @@ async def test_a_users_key_may_what_the_role_may(server: Running, role: str, rea
 )
 def test_rights_by_path(method: str, path: str, right: Right | None) -> None:
     assert needed_right(method, path) == right
+
+
+async def test_a_machines_identity_token_counts_for_access_alone(server: Running) -> None:
+    client = FakeTailscaled(server.url)
+    await client.connect()
+    await client.register(await server.auth_key("dave"))
+    await server.call("POST", "/api/v1/user/1/role", json={"role": "admin"})
+    tokens = []
+    for audience in (server.url, "https://elsewhere.example"):
+        body = {"CapVersion": 142, "NodeKey": client.node_key, "Audience": audience}
+        _, _, answer = await client.request("POST", "/machine/id-token", json.dumps(body).encode())
+        tokens.append(json.loads(answer)["id_token"])
+    assert (await ask(server, tokens[0], "GET", "/api/v1/access/requests"))[0] == 200
+    for path in ("/api/v1/node", "/api/v1/accessx", "/api/v1/apikey", "/api/v1/node/../access/requests/"):
+        assert (await ask(server, tokens[0], "GET", path))[0] in (401, 404), path
+    status, text = await ask(server, tokens[1], "GET", "/api/v1/access/requests")
+    assert (status, "made out to somebody else" in text) == (401, True)
+    await client.close()
+
+
+@pytest.mark.parametrize(
+    ("path", "own"),
+    [
+        ("/api/v1/access/profiles", True),
+        ("/api/v1/access/requests", True),
+        ("/api/v1/access/requests/12/approve", True),
+        ("/api/v1/access/requests/12/links", False),
+        ("/api/v1/access/report", False),
+        ("/api/v1/access/incidents", False),
+        ("/api/v1/policy", False),
+    ],
+)
+def test_what_needs_no_role(path: str, own: bool) -> None:
+    assert personal(path) is own
