@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
 
@@ -33,7 +32,7 @@ async def test_the_rest_counts_as_delivered() -> None:
     entries, _ = make_chain(3)
     await sink.send(entries)
     assert behind.batches == []
-    mixed = [entries[0], replace(entries[1], action="wireguard.alert"), entries[2]]
+    mixed = [entries[0], entries[1]._replace(action="wireguard.alert"), entries[2]]
     await sink.send(mixed)
     assert behind.batches == [["wireguard.alert"]]
     behind.broken = True
