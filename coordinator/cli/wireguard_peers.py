@@ -29,6 +29,9 @@ def create(
     gateway: Annotated[str, typer.Option("--gateway")] = "",
     user: Annotated[str | None, typer.Option("-u", "--user", help="Whose: id, name or e-mail.")] = None,
     service: Annotated[str, typer.Option("--service", help="What it is, if it is nobody's.")] = "",
+    address: Annotated[
+        list[str] | None, typer.Option("--address", help="This one of the pool, not the next free one.")
+    ] = None,
     team: Annotated[str | None, typer.Option("--team", help="Draw the address from its pool.")] = None,
     preshared_key: Annotated[bool, typer.Option("--preshared-key", help="With a preshared key.")] = False,
     keepalive: Annotated[int | None, typer.Option("--keepalive", help="Seconds; 0: none.")] = None,
@@ -47,6 +50,7 @@ def create(
         "gateway": gateway,
         "service": service,
         "presharedKey": preshared_key,
+        "addresses": address or [],
         "permanent": permanent,
         "reason": reason,
         "ticket": ticket,
