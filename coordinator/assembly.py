@@ -135,8 +135,8 @@ async def start_services(
     access = AccessService(tailnet, policy, state.access.values())
     minted = await _start_access(access, tailnet, stack, (tailnet, policy, sessions, sweeper))
     live = LiveConfig(tailnet, make, watched=make.files, maps=maps, every=settings.derp_refresh)
-    live.start(fetched=fetched)
-    stack.push_async_callback(live.close)
+    _start_live(live, stack, fetched=fetched)
+    inventory = InventoryService(tailnet, [NodeInventory(tailnet, access)], settings.rotation_age)
     return Services(
         store=store,
         tailnet=tailnet,
@@ -158,11 +158,16 @@ async def start_services(
         approval=DeviceApproval(tailnet),
         limits=limits,
         identities=IdentityService(tailnet),
-        wireguard=start_wireguard(stack, settings, tailnet, policy, access, state.wireguard),
+        wireguard=start_wireguard(stack, settings, tailnet, policy, access, state.wireguard, inventory),
         rotation=KeyRotation(tailnet),
         refusals=AdminRefusals(tailnet),
-        inventory=InventoryService(tailnet, [NodeInventory(tailnet, access)], settings.rotation_age),
+        inventory=inventory,
     )
+
+
+def _start_live(live: LiveConfig, stack: AsyncExitStack, *, fetched: bool) -> None:
+    live.start(fetched=fetched)
+    stack.push_async_callback(live.close)
 
 
 async def _start_access(

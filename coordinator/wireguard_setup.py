@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 
 from coordinator.services.access import AccessService
+from coordinator.services.inventory import InventoryService
 from coordinator.services.policy import PolicyService
 from coordinator.services.tailnet import Tailnet
 from coordinator.services.users import UserService
@@ -15,6 +16,7 @@ from coordinator.services.wireguard_alerts import WireGuardAlerts
 from coordinator.services.wireguard_apply import WireGuardApply
 from coordinator.services.wireguard_book import WireGuardBook
 from coordinator.services.wireguard_gateways import WireGuardGateways
+from coordinator.services.wireguard_inventory import WireGuardInventory
 from coordinator.services.wireguard_keeper import KeeperRules, WireGuardKeeper
 from coordinator.services.wireguard_observation import WireGuardObservation
 from coordinator.services.wireguard_openings import WireGuardOpenings
@@ -34,6 +36,7 @@ def start_wireguard(
     policy: PolicyService,
     access: AccessService,
     records: Mapping[str, Record],
+    inventory: InventoryService,
     *,
     machines: Machines = no_machines,
     random_bytes: Callable[[int], bytes] = secrets.token_bytes,
@@ -46,7 +49,7 @@ def start_wireguard(
         tailnet: The writer, started.
         policy: For profiles.
         access: For windows.
-        records: As loaded.
+        records, inventory: As loaded; gets one more kind of keys.
         machines: From selectors of profiles that mean machines of the tailnet to their addresses.
         random_bytes: So many random bytes.
     """
@@ -57,13 +60,13 @@ def start_wireguard(
     wishes = WireGuardWishes(tailnet, book, openings, reach)
     alerts = WireGuardAlerts(tailnet)
     observation = WireGuardObservation(tailnet, book, wishes, alerts)
-    rules = KeeperRules(
+    keeping = KeeperRules(
         unused_after=chosen.unused_after,
         stale_after=chosen.stale_after,
         key_age=chosen.key_age,
         keep_ended=chosen.keep_ended,
     )
-    keeper = WireGuardKeeper(tailnet, book, openings, observation, alerts, rules)
+    keeper = WireGuardKeeper(tailnet, book, openings, observation, alerts, keeping)
     access.windows.on_refresh(wishes.poke)
     taken = tuple(each for each in (settings.prefix_v4, settings.prefix_v6) if each is not None)
     for part in (wishes, keeper):
@@ -72,6 +75,7 @@ def start_wireguard(
     gateways = WireGuardGateways(tailnet, book, random_bytes, taken)
     limits = PeerRules(address_rest=chosen.address_rest, peers_per_user=chosen.peers_per_user)
     peers = WireGuardPeers(tailnet, book, access, openings, reach, limits, random_bytes)
+    inventory.add(WireGuardInventory(tailnet, book, openings, observation))
     return WireGuard(
         clock=tailnet.clock,
         book=book,

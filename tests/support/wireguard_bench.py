@@ -6,10 +6,11 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from coordinator.services.access import AccessService
+from coordinator.services.inventory import InventoryService
 from coordinator.services.policy import PolicyService
 from coordinator.services.tailnet import Tailnet
 from coordinator.services.wireguard import WireGuard
@@ -128,5 +129,6 @@ async def wireguard_bench(state: TailnetState | None = None) -> AsyncIterator[Be
         tailnet.start()
         stack.push_async_callback(tailnet.close)
         access = AccessService(tailnet, policy, state.access.values())
-        made = start_wireguard(stack, settings, tailnet, policy, access, state.wireguard)
+        inventory = InventoryService(tailnet, (), timedelta())
+        made = start_wireguard(stack, settings, tailnet, policy, access, state.wireguard, inventory)
         yield Bench(tailnet, store, clock, policy, access, made)
