@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 __all__ = ["Hours", "HoursError", "parse_hours"]
@@ -53,6 +53,22 @@ class Hours:
             if overnight and yesterday in span.days and now < span.end:
                 return True
         return False
+
+    def end_after(self, moment: datetime) -> datetime | None:
+        """When the span that holds a moment ends, for good and not just to be followed by the next one.
+
+        None: never within a week, or the moment is outside.
+        """
+        if not self.holds(moment):
+            return None
+        local = moment.astimezone(self.zone)
+        ends = sorted(
+            datetime.combine(local.date() + timedelta(days=day), span.end, self.zone)
+            for span in self.spans
+            for day in range(-1, 8)
+        )
+        later = (end.astimezone(UTC) for end in ends if end.astimezone(UTC) > moment)
+        return next((end for end in later if not self.holds(end)), None)
 
 
 def parse_hours(text: str) -> Hours:

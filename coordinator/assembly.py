@@ -41,6 +41,7 @@ from coordinator.services.ssh_checks import SSHChecks
 from coordinator.services.sweeper import Sweeper
 from coordinator.services.tailnet import Tailnet
 from coordinator.services.users import UserService
+from coordinator.services.wireguard import WireGuard
 from coordinator.settings.model import Database, Settings
 from coordinator.store.engine import postgres_url, sqlite_url
 from coordinator.store.store import Store
@@ -51,6 +52,7 @@ from coordinator.tailnet.errors import CoordinatorError
 from coordinator.tailnet.facts import tailnet_facts
 from coordinator.tailnet.snapshot import Snapshot
 from coordinator.tailnet.state import TailnetState
+from coordinator.wireguard_setup import start_wireguard
 
 
 class _Part(Protocol):
@@ -87,6 +89,7 @@ class Services:
     approval: DeviceApproval
     limits: RateLimits
     identities: IdentityService
+    wireguard: WireGuard
     inventory: InventoryService
     rotation: KeyRotation
     refusals: AdminRefusals
@@ -132,8 +135,8 @@ async def start_services(
     access = AccessService(tailnet, policy, state.access.values())
     minted = await _start_access(access, tailnet, stack, (tailnet, policy, sessions, sweeper))
     live = LiveConfig(tailnet, make, watched=make.files, maps=maps, every=settings.derp_refresh)
-    live.start(fetched=fetched)
-    stack.push_async_callback(live.close)
+    _start_live(live, stack, fetched=fetched)
+    inventory = InventoryService(tailnet, [NodeInventory(tailnet, access)], settings.rotation_age)
     return Services(
         store=store,
         tailnet=tailnet,
@@ -155,10 +158,16 @@ async def start_services(
         approval=DeviceApproval(tailnet),
         limits=limits,
         identities=IdentityService(tailnet),
+        wireguard=start_wireguard(stack, settings, tailnet, policy, access, state.wireguard, inventory),
         rotation=KeyRotation(tailnet),
         refusals=AdminRefusals(tailnet),
-        inventory=InventoryService(tailnet, [NodeInventory(tailnet, access)], settings.rotation_age),
+        inventory=inventory,
     )
+
+
+def _start_live(live: LiveConfig, stack: AsyncExitStack, *, fetched: bool) -> None:
+    live.start(fetched=fetched)
+    stack.push_async_callback(live.close)
 
 
 async def _start_access(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
 from coordinator.audit.export import Exporter
@@ -35,13 +36,19 @@ def make_sinks(settings: Audit) -> list[Sink]:
 
 
 async def start_audit(
-    stack: AsyncExitStack, settings: Audit, store: Store, tailnet: Tailnet, policy: PolicyService
+    stack: AsyncExitStack,
+    settings: Audit,
+    store: Store,
+    tailnet: Tailnet,
+    policy: PolicyService,
+    more: Sequence[Sink] = (),
 ) -> AuditService:
     """Start the sinks, and record that the server started: with which version, under which policy.
 
-    The policy file may have been another one while no server was there to see it change.
+    The policy file may have been another one while no server was there to see it change. `more` are sinks of
+    others.
     """
-    sinks = make_sinks(settings)
+    sinks = [*make_sinks(settings), *more]
     exporter = Exporter(store.audit, sinks)
     exporter.start()
     stack.push_async_callback(exporter.close)

@@ -21,6 +21,7 @@ from aiohttp import web
 
 from acl import PolicyError, parse_policy
 from coordinator.access_setup import start_access
+from coordinator.api_nouns import api_nouns
 from coordinator.assembly import Services, open_store, start_services, utc_now
 from coordinator.audit_setup import start_audit
 from coordinator.control.device_attributes_handler import DeviceAttributesHandler
@@ -49,25 +50,11 @@ from coordinator.telemetry.logging import configure_logging
 from coordinator.telemetry.metrics import METRICS
 from coordinator.telemetry.tasks import spawn
 from coordinator.version import version_document
-from coordinator.web.api.access import AccessRoutes
 from coordinator.web.api.acting import SOCKET_ACTOR
-from coordinator.web.api.api_keys import ApiKeyRoutes
-from coordinator.web.api.app import Routes, api_app
-from coordinator.web.api.attributes import AttributeRoutes
-from coordinator.web.api.audit import AuditRoutes
-from coordinator.web.api.auth import AuthRoutes
+from coordinator.web.api.app import api_app
 from coordinator.web.api.bearer import BearerGuard
 from coordinator.web.api.body import MAX_BODY
-from coordinator.web.api.device_approval import DeviceApprovalRoutes
-from coordinator.web.api.identities import IdentityRoutes
-from coordinator.web.api.inventory import InventoryRoutes
-from coordinator.web.api.key_rotation import KeyRotationRoutes
-from coordinator.web.api.nodes import NodeRoutes
-from coordinator.web.api.ownership import OwnershipRoutes
-from coordinator.web.api.policy import PolicyRoutes
-from coordinator.web.api.preauth_keys import PreAuthKeyRoutes
 from coordinator.web.api.superiors import Superiors
-from coordinator.web.api.users import UserRoutes
 from coordinator.web.auth_pages import AuthPages
 from coordinator.web.deadline import KEEPALIVE_SECONDS, FirstRequestDeadline
 from coordinator.web.forwarded import TrustedProxies
@@ -79,6 +66,8 @@ from coordinator.web.public import PublicPages
 from coordinator.web.rate_limits import page_limits
 from coordinator.web.tailnet_access import TailnetVisitors, tailnet_app
 from coordinator.web.visitors import proven_visitor
+from coordinator.web.wireguard_routes import OpenWireGuardRoutes, WireGuardRoutes
+from coordinator.wireguard_edge import alert_sinks, wireguard_callers
 from derp.admission import Admission, AllowAll
 from derp.certificate import CertificateError, ensure_self_signed
 from derp.keys import KeyFormatError, load_or_create_private_key
@@ -221,34 +210,27 @@ class Server:
         self._oidc = await start_oidc(stack, self._settings, noise_key, services)
         ways = await start_access(stack, self._settings, noise_key, services, self._oidc)
         relay = await self._start_relay(stack, tailnet)
-        nouns: list[Routes] = [
-            UserRoutes(services.users),
-            IdentityRoutes(services.identities),
-            PreAuthKeyRoutes(services.keys, services.users),
-            NodeRoutes(services.nodes, services.users, services.registration),
-            OwnershipRoutes(services.ownership, services.nodes, services.users),
-            ApiKeyRoutes(services.api_keys, services.users),
-            DeviceApprovalRoutes(services.approval, services.nodes),
-            PolicyRoutes(services.policy),
-            AccessRoutes(
-                services.access, services.incidents, services.users, utc_now, services.scope, services.minted
-            ),
-            ways.api,
-            AttributeRoutes(services.attributes, services.nodes),
-            InventoryRoutes(services.inventory),
-            KeyRotationRoutes(services.rotation, services.nodes, services.users),
-            AuthRoutes(services.registration, services.logins, services.checks),
-            AuditRoutes(
-                await start_audit(stack, self._settings.audit, services.store, tailnet, services.policy)
-            ),
-        ]
-        await self._serve_api(stack, api_app(nouns, services.healthy, version_document(), services.refusals))
+        audit = await start_audit(
+            stack,
+            self._settings.audit,
+            services.store,
+            tailnet,
+            services.policy,
+            alert_sinks(self._settings.wireguard),
+        )
+        wireguard = WireGuardRoutes(services.wireguard, services.users, services.limits)
+        nouns = [*api_nouns(services, audit), ways.api, wireguard]
+        local = [*nouns, OpenWireGuardRoutes(wireguard)]
+        await self._serve_api(stack, api_app(local, services.healthy, version_document(), services.refusals))
         guard = BearerGuard(
             services.api_keys, services.limits, tokens, services.refusals, Superiors(services.users)
         )
         remote = [guard.guard(route) for noun in nouns for route in noun.routes()]
+        remote += wireguard.public_routes(wireguard_callers(services, self._oidc).guard)
         pages = [*IDTokenPages(tokens).routes(), *self._pages(noise_key).routes(), *ways.public]
         await self._serve_public(stack, [*remote, *pages], control, relay)
+        # Gateways that wait for news are answered before the listener waits for its requests to end.
+        stack.callback(services.wireguard.wishes.let_go)
         inside = [route for noun in nouns for route in noun.routes()]
         await self._serve_tailnet(stack, tailnet, [*inside, *ways.pages(proven_visitor)])
         lag = spawn("loop lag", _measure_lag(tailnet))

@@ -19,6 +19,7 @@ from coordinator.cli import (
     preauthkeys,
     routes,
     users,
+    wireguard,
 )
 from coordinator.cli.arguments import prepare
 from coordinator.cli.client import call
@@ -44,6 +45,7 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(routes.app, name="routes", hidden=True)
 app.add_typer(access.app, name="access")
 app.add_typer(apikeys.app, name="apikeys")
+app.add_typer(wireguard.app, name="wireguard")
 app.add_typer(inventory.app, name="inventory")
 app.add_typer(auth, name="auth")
 app.add_typer(generate, name="generate")

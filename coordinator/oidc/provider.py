@@ -226,6 +226,17 @@ class Provider:
             await keep(fresh)
         return await self._grant(tokens, None)
 
+    async def verify(self, id_token: str) -> dict[str, Any]:
+        """The claims of an ID token somebody shows who got it from this provider for us.
+
+        Raises:
+            UnauthenticatedError: it does not hold.
+            UnavailableError: the provider does not answer.
+        """
+        if not await self.ready():
+            raise self._unavailable("does not answer")
+        return await self._verified(id_token, None, None)
+
     def end_session_url(self, id_token: str, back: str) -> str | None:
         """Where to send a browser to sign out at the provider; None if it knows no such place."""
         endpoint = self._metadata.get("end_session_endpoint")

@@ -94,8 +94,16 @@ class AccessService:
 
     # verbs
 
-    async def request(self, asked: Asked, *, actor: Actor) -> AccessRequest:
+    async def request(
+        self,
+        asked: Asked,
+        *,
+        actor: Actor,
+        along: Callable[[Directory, AccessRequest], None] | None = None,
+    ) -> AccessRequest:
         """Ask for access; it opens at once where nobody has to approve.
+
+        `along` is done in the same step: if it fails, nothing was asked for.
 
         Raises:
             NotFoundError: no such profile.
@@ -135,6 +143,8 @@ class AccessService:
                 verb = "access.break_glass" if asked.break_glass else "access.open"
                 record_step(now, directory, verb, request, actor)
             directory.put_access(request)
+            if along is not None:
+                along(directory, request)
             return request
 
         request = await self._apply(command)

@@ -5,7 +5,7 @@ The answers depend on the policy as written, the users and nodes of the moment, 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -37,6 +37,8 @@ class Asked:
     reason: str = ""
     ticket: str = ""
     break_glass: bool = False
+    plain: bool = False
+    """Asked for by a device that is no machine of the tailnet."""
     mint: bool = False
     """For a machine from outside, which gets a key, and not for the user's own."""
 
@@ -47,6 +49,8 @@ class AccessRules:
     def __init__(self, tailnet: Tailnet, policy: PolicyService) -> None:
         self._tailnet = tailnet
         self._policy = policy
+        self.has_plain_device: Callable[[int, str], bool] = lambda user_id, profile: False
+        """Whether a person has a device outside of the tailnet that waits for a profile."""
 
     def profiles(self) -> list[AccessProfile]:
         """The profiles of the policy as written."""
@@ -119,8 +123,11 @@ class AccessRules:
         if asked.mint:
             # Whose posture would be asked for is not there yet; the rule that is opened asks for it.
             return
-        machines = self.asking_machines(asked)
         postures = [word.text for word in profile.src_posture]
+        plain = asked.plain or self.has_plain_device(asked.user.id, name)
+        if plain and asked.node_id is None and not postures:
+            return
+        machines = self.asking_machines(asked)
         fit = [node for node in machines if index.has_posture(postures, node_fact(node, 0))]
         if not fit:
             wanted = " or ".join(postures)

@@ -6,6 +6,7 @@ Nothing depends on a timer that fires: what is open follows from stored facts, t
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -44,6 +45,11 @@ class AccessWindows:
         self._rules = rules
         self._requests = requests
         self._task: asyncio.Task[None] | None = None
+        self._listeners: list[Callable[[], None]] = []
+
+    def on_refresh(self, listener: Callable[[], None]) -> None:
+        """Call `listener` after every look at what is open, several times a second and after each step."""
+        self._listeners.append(listener)
 
     def start(self) -> None:
         """Start watching the clock."""
@@ -58,6 +64,8 @@ class AccessWindows:
     def refresh(self) -> None:
         """Bring what is in force in line with what is open now."""
         self._tailnet.set_windows(self.windows(self._tailnet.clock()))
+        for listener in self._listeners:
+            listener()
 
     def windows(self, now: datetime) -> tuple[OpenWindow, ...]:
         """What is open at a moment, for which machines."""

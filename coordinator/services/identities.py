@@ -56,6 +56,10 @@ class IdentityService:
 
         return await self._tailnet.execute(command)
 
+    async def known(self, identifier: str) -> User | None:
+        """The user an identity is, if it is one."""
+        return await self._tailnet.execute(lambda directory: _holder(directory, identifier))
+
     async def keep_token(self, tried: LinkedIdentity, sealed_token: str) -> LinkedIdentity:
         """The provider gave the next refresh token; what it says of the user follows, or does not.
 

@@ -92,6 +92,7 @@ class Tailnet:
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(MAX_WAITING)
         self._listeners: list[Callable[[int], None]] = []
         self._departure_listeners: list[Callable[[Node], None]] = []
+        self._commit_listeners: list[Callable[[ChangeSet], None]] = []
         self._unsaved: set[NodeID] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._publisher.apply(
@@ -142,6 +143,10 @@ class Tailnet:
     def on_departure(self, listener: Callable[[Node], None]) -> None:
         """Call `listener` with each node whose key is no longer valid: deleted, expired, or replaced."""
         self._departure_listeners.append(listener)
+
+    def on_commit(self, listener: Callable[[ChangeSet], None]) -> None:
+        """Call `listener` with each batch that is durable, before its callers are answered."""
+        self._commit_listeners.append(listener)
 
     async def execute(self, command: Callable[[Directory], T]) -> T:
         """Run a command in the writer and wait until its effect is durable and published.
@@ -332,6 +337,8 @@ class Tailnet:
         self._take_volatile(changes)
         before = [self.snapshot.record(node_id) for node_id in (*changes.delete_nodes, *changes.put_nodes)]
         self._announce(self._publisher.apply(changes))
+        for take in self._commit_listeners:
+            take(changes)
         for record in before:
             if record is None:
                 continue

@@ -161,6 +161,8 @@ def _timing(values: Values, problem: Say) -> None:
     for name in ("address_burst", "address_per_minute", "machine_burst", "machine_per_minute"):
         if not 1 <= values[f"rate_limits.{name}"] <= MOST_ATTEMPTS:
             problem(f"rate_limits.{name}", f"must be a number from 1 to {MOST_ATTEMPTS}")
+    if not 1 <= values["wireguard.peers_per_user"] <= MOST_ATTEMPTS:
+        problem("wireguard.peers_per_user", f"must be a number from 1 to {MOST_ATTEMPTS}")
     for tag in values["node.approval_exempt_tags"]:
         if not tag.startswith("tag:"):
             problem("node.approval_exempt_tags", f"`{tag}` must begin with tag:")

@@ -16,7 +16,16 @@ from coordinator.settings.checks import check_together
 from coordinator.settings.convert import FROM_TEXT, convert
 from coordinator.settings.document import DocumentError, Entry, read_entries
 from coordinator.settings.keys import FORMER, KEYS
-from coordinator.settings.model import DNS, Approval, Audit, Database, RateLimitValues, Relay, Settings
+from coordinator.settings.model import (
+    DNS,
+    Approval,
+    Audit,
+    Database,
+    PlainWireGuard,
+    RateLimitValues,
+    Relay,
+    Settings,
+)
 from coordinator.settings.oidc import build_oidc, check_oidc
 from coordinator.settings.webhooks import build_webhooks, check_webhooks
 
@@ -261,6 +270,7 @@ def _build(values: Mapping[str, Any]) -> Settings:
         associated_domains=tuple(values["policy.associated_domains"]) or None,
         dns=_build_dns(_section(values, "dns.")),
         oidc=build_oidc(values),
+        wireguard=PlainWireGuard(**_section(values, "wireguard.")),
         unix_socket=values["unix_socket"],
         unix_socket_permission=values["unix_socket_permission"],
         logtail_enabled=values["logtail.enabled"],

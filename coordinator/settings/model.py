@@ -101,6 +101,20 @@ class RateLimitValues:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PlainWireGuard:
+    """`wireguard.*`."""
+
+    address_rest: timedelta
+    peers_per_user: int
+    unused_after: timedelta
+    stale_after: timedelta
+    key_age: timedelta
+    keep_ended: timedelta
+    alerts_url: str
+    alerts_token: Secret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything `coordinator serve` and the command line need to know."""
 
@@ -140,6 +154,7 @@ class Settings:
     """None: any."""
     dns: DNS
     oidc: OIDC
+    wireguard: PlainWireGuard
     unix_socket: Path
     unix_socket_permission: int
     logtail_enabled: bool

@@ -20,6 +20,8 @@ from coordinator.tailnet.nodes import Node, Rotation
 from coordinator.tailnet.preauth_keys import PreAuthKey
 from coordinator.tailnet.state import StoredPolicy
 from coordinator.tailnet.users import User
+from coordinator.wireguard.model import RECORD_TYPES, kind_of
+from coordinator.wireguard.model import Record as WireGuardRecord
 
 _MAX_BIGINT = (1 << 63) - 1
 """The largest number both databases hold."""
@@ -179,6 +181,16 @@ def api_key_from(row: Row[Any]) -> ApiKey:
     """An API key from its row."""
     columns = dict(row._mapping)
     return ApiKey(**columns | {"hash": bytes(columns["hash"])})
+
+
+def wireguard_row(record: WireGuardRecord) -> dict[str, Any]:
+    """A record of plain WireGuard as columns."""
+    return {"id": record.key, "document": msgspec.json.encode(record).decode()}
+
+
+def wireguard_from(row: Row[Any]) -> WireGuardRecord:
+    """A record of plain WireGuard from its row."""
+    return msgspec.json.decode(row.document, type=RECORD_TYPES[kind_of(row.id)])
 
 
 def policy_row(policy: StoredPolicy) -> dict[str, Any]:

@@ -229,6 +229,14 @@ api_keys = Table(
     Column("last_seen", Moment),
 )
 
+wireguard_records = Table(
+    "wireguard_records",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("document", Text, nullable=False),
+)
+"""Gateways, peers and tokens of plain WireGuard, as documents under `kind:id`, always loaded whole."""
+
 counters = Table(
     "counters",
     metadata,

@@ -94,6 +94,8 @@ class Store:
             api_keys = [rows.api_key_from(row) for row in await connection.execute(select(schema.api_keys))]
             linked = await connection.execute(select(schema.identities))
             identities = [rows.identity_from(row) for row in linked]
+            kept = await connection.execute(select(schema.wireguard_records))
+            wireguard = [rows.wireguard_from(row) for row in kept]
             counters = await connection.execute(select(schema.counters))
             return TailnetState(
                 users={user.id: user for user in users},
@@ -103,6 +105,7 @@ class Store:
                 access={request.id: request for request in access},
                 api_keys={key.id: key for key in api_keys},
                 identities={identity.id: identity for identity in identities},
+                wireguard={record.key: record for record in wireguard},
                 counters={row.name: int(row.value) for row in counters},
             )
 
@@ -184,6 +187,9 @@ class Store:
             schema.api_keys,
             [rows.api_key_row(key) for key in changes.put_api_keys.values()],
         )
+        await _delete(connection, schema.wireguard_records, changes.delete_wireguard)
+        wireguard = [rows.wireguard_row(record) for record in changes.put_wireguard.values()]
+        await _put(connection, schema.wireguard_records, wireguard)
         await _put_counters(connection, changes.counters)
         # Late, as it holds the head of the log until the commit.
         await append(connection, changes.audit)
@@ -326,6 +332,8 @@ async def _log(connection: AsyncConnection, changes: ChangeSet, mark: str) -> in
             "put_preauth_keys",
             "put_policies",
             "put_access",
+            "put_wireguard",
+            "delete_wireguard",
         )
         if getattr(changes, name)
     )

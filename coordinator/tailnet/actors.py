@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-ActorKind = Literal["socket", "api_key", "user", "node", "system"]
+ActorKind = Literal["socket", "api_key", "user", "node", "system", "wireguard_gateway", "wireguard_token"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,8 @@ from coordinator.tailnet.nodes import Node, NodeID
 from coordinator.tailnet.preauth_keys import PreAuthKey
 from coordinator.tailnet.state import AuditEntry, ChangeSet, StoredPolicy, TailnetState
 from coordinator.tailnet.users import User, UserID
+from coordinator.tailnet.wireguard import WireGuardRecords
+from coordinator.wireguard.model import Record as WireGuardRecord
 
 UNNAMED = Actor(kind="system", name="writer")
 """Of changes whose command said nothing of them."""
@@ -37,6 +39,7 @@ class Directory:
         self._access = dict(state.access)
         self._api_keys = dict(state.api_keys)
         self._identities = dict(state.identities)
+        self.wireguard = WireGuardRecords(state.wireguard)
         self._counters = dict(state.counters)
         self.policy = state.policy
         self._by_node_key: dict[NodeKey, NodeID] = {}
@@ -277,6 +280,20 @@ class Directory:
         self._forget(self._changes.put_identities, self._changes.delete_identities, identifier)
         self._touched.append(f"identity:{identifier}")
         self._undo.append(lambda: _restore(self._identities, identifier, identity))
+
+    def put_wireguard(self, record: WireGuardRecord, *, noteworthy: bool = True) -> None:
+        """Add or replace a record of plain WireGuard; what was merely seen is not noteworthy."""
+        self._undo.append(self.wireguard.put(record))
+        self._record(self._changes.put_wireguard, record.key, record)
+        if noteworthy:
+            self._touched.append(record.key)
+
+    def delete_wireguard(self, key: str, *, noteworthy: bool = True) -> None:
+        """Remove a record of plain WireGuard that is there."""
+        self._undo.append(self.wireguard.delete(key))
+        self._forget(self._changes.put_wireguard, self._changes.delete_wireguard, key)
+        if noteworthy:
+            self._touched.append(key)
 
     def put_policy(self, policy: StoredPolicy) -> None:
         """Add a policy version; it is the one in force from now on."""

@@ -25,10 +25,12 @@ Right = Literal[
     "access:write",
     "audit:read",
     "inventory:read",
+    "wireguard:read",
+    "wireguard:write",
 ]
 """`<noun>:read` to look, `<noun>:write` to change. `keys` are those that let machines or programs in,
 `access` is access for a limited time, `audit` the record of who did what, `inventory` the list of all keys
-with what is known of them elsewhere."""
+with what is known of them elsewhere, `wireguard` gateways and peers of plain WireGuard."""
 
 ALL: frozenset[Right] = frozenset(get_args(Right))
 READING: frozenset[Right] = frozenset(right for right in ALL if right.endswith(":read"))
@@ -38,7 +40,7 @@ OWNERS_ALONE = frozenset({"owner"})
 ROLE_RIGHTS: Mapping[str, frozenset[Right]] = {
     "owner": ALL,
     "admin": ALL,
-    "network-admin": READING | {"policy:write", "access:write"},
+    "network-admin": READING | {"policy:write", "access:write", "wireguard:write"},
     "it-admin": READING | {"nodes:write", "users:write", "keys:write"},
     "billing-admin": frozenset({"users:read", "nodes:read"}),
     "auditor": READING,

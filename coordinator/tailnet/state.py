@@ -18,8 +18,10 @@ from coordinator.tailnet.identities import LinkedIdentity
 from coordinator.tailnet.nodes import Node, NodeID
 from coordinator.tailnet.preauth_keys import PreAuthKey
 from coordinator.tailnet.users import User, UserID
+from coordinator.wireguard.model import Record as WireGuardRecord
 
-ID_COUNTERS = ("users", "nodes", "preauth_keys", "policies", "access", "api_keys")
+WIREGUARD_COUNTERS = ("wireguard_gateways", "wireguard_peers", "wireguard_tokens")
+ID_COUNTERS = ("users", "nodes", "preauth_keys", "policies", "access", "api_keys", *WIREGUARD_COUNTERS)
 COUNTERS = (*ID_COUNTERS, "ipv4_offset", "ipv6_offset")
 """Names of the persistent counters. Ids are never given twice, not even after a deletion;
 `ipv4_offset`/`ipv6_offset` remember the last address given by sequential allocation."""
@@ -76,6 +78,7 @@ class TailnetState:
     access: Mapping[int, AccessRequest] = field(default_factory=dict)
     api_keys: Mapping[int, ApiKey] = field(default_factory=dict)
     identities: Mapping[str, LinkedIdentity] = field(default_factory=dict)
+    wireguard: Mapping[str, WireGuardRecord] = field(default_factory=dict)
     counters: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -98,6 +101,8 @@ class ChangeSet:
     delete_api_keys: set[int] = field(default_factory=set)
     put_identities: dict[str, LinkedIdentity] = field(default_factory=dict)
     delete_identities: set[str] = field(default_factory=set)
+    put_wireguard: dict[str, WireGuardRecord] = field(default_factory=dict)
+    delete_wireguard: set[str] = field(default_factory=set)
     audit: list[AuditEntry] = field(default_factory=list)
     counters: dict[str, int] = field(default_factory=dict)
 
@@ -116,6 +121,8 @@ class ChangeSet:
                 self.delete_api_keys,
                 self.put_identities,
                 self.delete_identities,
+                self.put_wireguard,
+                self.delete_wireguard,
                 self.audit,
                 self.counters,
             )

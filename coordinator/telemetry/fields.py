@@ -44,6 +44,7 @@ FIELDS: Mapping[str, str] = {
     "server_url": "the address clients use",
     "sink": "where audit entries go",
     "status": "HTTP status of the answer",
+    "target": "kind and id of what an alert is about",
     "task": "name of a background task",
     "url": "where something was fetched from",
     "version": "of this program, or of a gateway's wish",

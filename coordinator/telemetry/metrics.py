@@ -29,6 +29,7 @@ class Metrics:
         self._count_maps()
         self._count_changes()
         self._count_audit()
+        self._count_wireguard()
         self.webhook_messages = self._counter(
             "webhook_messages", "Messages on access, by webhook and what became of them.", "sink", "outcome"
         )
@@ -64,6 +65,16 @@ class Metrics:
             "audit_refusals_unrecorded",
             "Refused registrations beyond what is recorded in the audit log.",
         )
+
+    def _count_wireguard(self) -> None:
+        self.wireguard_peers = self._gauge("wireguard_peers", "Plain WireGuard peers, by state.", "state")
+        self.wireguard_connected = self._gauge(
+            "wireguard_connected", "Keys of plain WireGuard peers with a handshake of the last minutes."
+        )
+        self.wireguard_bytes = self._counter(
+            "wireguard_bytes", "Bytes of plain WireGuard peers, as gateways count them.", "direction"
+        )
+        self.wireguard_alerts = self._counter("wireguard_alerts", "Alerts raised.", "kind")
 
     def _counter(self, name: str, about: str, *labels: str) -> Counter:
         return Counter(f"{_PREFIX}{name}", about, labels, registry=self.registry)

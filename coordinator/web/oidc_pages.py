@@ -83,6 +83,11 @@ class OIDCPages:
         self._arrivals: dict[str, Callable[[User], web.Response]] = {}
         self._sessions: SingleUse[BrowserSession] = SingleUse(clock, random_hex, SESSION_LIFETIME)
 
+    @property
+    def providers(self) -> Mapping[str, Provider]:
+        """The providers by name."""
+        return self._providers
+
     def routes(self) -> list[web.RouteDef]:
         """All routes."""
         return [

@@ -47,3 +47,13 @@ def test_spans_may_pass_midnight_and_the_end_of_the_week() -> None:
 def test_anything_else_is_refused(text: str) -> None:
     with pytest.raises(HoursError):
         parse_hours(text)
+
+
+def test_when_hours_end() -> None:
+    hours = parse_hours("Mon-Fri 07:00-12:00, Mon-Fri 12:00-19:00 UTC")
+    monday = datetime(2026, 3, 2, 9, tzinfo=UTC)
+    assert hours.end_after(monday) == datetime(2026, 3, 2, 19, tzinfo=UTC)
+    assert hours.end_after(datetime(2026, 3, 1, 9, tzinfo=UTC)) is None
+    assert parse_hours("00:00-24:00 UTC").end_after(monday) is None
+    night = parse_hours("Fri 22:00-06:00 Europe/Berlin")
+    assert night.end_after(datetime(2026, 3, 28, 3, tzinfo=UTC)) == datetime(2026, 3, 28, 5, tzinfo=UTC)

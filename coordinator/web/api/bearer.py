@@ -42,6 +42,7 @@ _NOUNS: Mapping[str, tuple[Right, Right]] = {
     "apikey": ("keys:read", "keys:write"),
     "access": ("access:read", "access:write"),
     "audit": ("audit:read", "audit:read"),
+    "wireguard": ("wireguard:read", "wireguard:write"),
     "inventory": ("inventory:read", "inventory:read"),
 }
 """By the first part of a path below `/api/v1/`: the right to look, and the right to change."""

@@ -16,7 +16,7 @@ def test_each_role_has_a_line() -> None:
 def test_who_may_change_anything() -> None:
     writers = {role: {right for right in rights_of(role) if right.endswith(":write")} for role in ROLES}
     assert writers["owner"] == writers["admin"] == ALL - READING
-    assert writers["network-admin"] == {"policy:write", "access:write"}
+    assert writers["network-admin"] == {"policy:write", "access:write", "wireguard:write"}
     assert writers["it-admin"] == {"nodes:write", "users:write", "keys:write"}
     assert not (writers["auditor"] or writers["billing-admin"] or writers["member"])
 

@@ -1,0 +1,91 @@
+"""Plain WireGuard put together: services on the tailnet, started with it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+
+from coordinator.services.access import AccessService
+from coordinator.services.inventory import InventoryService
+from coordinator.services.policy import PolicyService
+from coordinator.services.tailnet import Tailnet
+from coordinator.services.users import UserService
+from coordinator.services.wireguard import WireGuard
+from coordinator.services.wireguard_alerts import WireGuardAlerts
+from coordinator.services.wireguard_apply import WireGuardApply
+from coordinator.services.wireguard_book import WireGuardBook
+from coordinator.services.wireguard_gateways import WireGuardGateways
+from coordinator.services.wireguard_inventory import WireGuardInventory
+from coordinator.services.wireguard_keeper import KeeperRules, WireGuardKeeper
+from coordinator.services.wireguard_observation import WireGuardObservation
+from coordinator.services.wireguard_openings import WireGuardOpenings
+from coordinator.services.wireguard_peers import PeerRules, WireGuardPeers
+from coordinator.services.wireguard_reach import WireGuardReach
+from coordinator.services.wireguard_tokens import WireGuardTokens
+from coordinator.services.wireguard_wishes import WireGuardWishes
+from coordinator.settings.model import Settings
+from coordinator.wireguard.model import Record
+from coordinator.wireguard.profile_rules import Machines, no_machines
+
+
+def start_wireguard(
+    stack: AsyncExitStack,
+    settings: Settings,
+    tailnet: Tailnet,
+    policy: PolicyService,
+    access: AccessService,
+    records: Mapping[str, Record],
+    inventory: InventoryService,
+    *,
+    machines: Machines = no_machines,
+    random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+) -> WireGuard:
+    """Build and start it; the stack stops it.
+
+    Args:
+        stack: Takes what has to be stopped.
+        settings: As loaded.
+        tailnet: The writer, started.
+        policy: For profiles.
+        access: For windows.
+        records, inventory: As loaded; gets one more kind of keys.
+        machines: From selectors of profiles that mean machines of the tailnet to their addresses.
+        random_bytes: So many random bytes.
+    """
+    chosen = settings.wireguard
+    book = WireGuardBook(tailnet, records)
+    openings = WireGuardOpenings(tailnet, access)
+    reach = WireGuardReach(policy, machines)
+    wishes = WireGuardWishes(tailnet, book, openings, reach)
+    alerts = WireGuardAlerts(tailnet)
+    observation = WireGuardObservation(tailnet, book, wishes, alerts)
+    keeping = KeeperRules(
+        unused_after=chosen.unused_after,
+        stale_after=chosen.stale_after,
+        key_age=chosen.key_age,
+        keep_ended=chosen.keep_ended,
+    )
+    keeper = WireGuardKeeper(tailnet, book, openings, observation, alerts, keeping)
+    access.windows.on_refresh(wishes.poke)
+    taken = tuple(each for each in (settings.prefix_v4, settings.prefix_v6) if each is not None)
+    for part in (wishes, keeper):
+        part.start()
+        stack.push_async_callback(part.close)
+    gateways = WireGuardGateways(tailnet, book, random_bytes, taken)
+    limits = PeerRules(address_rest=chosen.address_rest, peers_per_user=chosen.peers_per_user)
+    peers = WireGuardPeers(tailnet, book, access, openings, reach, limits, random_bytes)
+    inventory.add(WireGuardInventory(tailnet, book, openings, observation))
+    return WireGuard(
+        clock=tailnet.clock,
+        book=book,
+        openings=openings,
+        reach=reach,
+        wishes=wishes,
+        gateways=gateways,
+        peers=peers,
+        tokens=WireGuardTokens(tailnet, book, access, random_bytes),
+        observation=observation,
+        keeper=keeper,
+        apply=WireGuardApply(tailnet, gateways, peers, UserService(tailnet), random_bytes),
+    )

@@ -1,0 +1,54 @@
+"""The examples of plain WireGuard as code: the file applies as it stands, the playbook runs what exists."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from coordinator.wireguard.declared import read_declaration
+from tests.support.wireguard_bench import ACTOR, wireguard_bench
+
+CONFIG = Path(__file__).resolve().parents[2] / "config"
+
+
+async def test_the_file_is_applied_and_then_there_is_nothing_to_do() -> None:
+    text = (CONFIG / "wireguard.yaml").read_text()
+    async with wireguard_bench() as bench:
+        first = await bench.wireguard.apply.apply(text, dry_run=False, actor=ACTOR)
+        assert [(each.verb, each.name) for each in first.changes] == [
+            ("create", "dc1"),
+            ("create", "printer"),
+        ]
+        again = await bench.wireguard.apply.apply(text, dry_run=False, actor=ACTOR)
+        assert again.changes == []
+
+
+async def test_what_is_commented_out_would_do_as_well() -> None:
+    lines = (CONFIG / "wireguard.yaml").read_text().splitlines()
+    head = next(number for number, line in enumerate(lines) if "- name: adas-phone" in line)
+    text = "\n".join(
+        line.replace("  # ", "  ", 1) if number >= head else line for number, line in enumerate(lines)
+    )
+    assert [item.name for item in read_declaration(text).peers] == ["printer", "adas-phone"]
+
+
+def test_the_playbook_runs_commands_that_exist() -> None:
+    plays = yaml.safe_load((CONFIG / "ansible" / "wireguard.yaml").read_text())
+    commands = [
+        task["ansible.builtin.command"]["argv"]
+        for play in plays
+        for task in play["tasks"]
+        if "ansible.builtin.command" in task
+    ]
+    assert len(commands) == 2
+    for command in commands:
+        program, *words = command
+        assert program == "coordinator"
+        shown = subprocess.run(
+            [sys.executable, "-m", "coordinator", *words[:2], "--help"], capture_output=True, text=True
+        )
+        assert shown.returncode == 0
+        assert all(word in shown.stdout for word in words if word.startswith("--"))

@@ -1,0 +1,161 @@
+"""The server, the gateway program and a device with only WireGuard: from asking to the end of a window."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from coordinator.wireguard.keys import parse_public_key
+from tests.support.prerequisites import require
+from tests.support.server_process import Server
+from tests.support.waiting import eventually
+from tests.support.wireguard_lab import (
+    ALLOWED_PORT,
+    CLOSED_PORT,
+    MANAGED,
+    OTHER,
+    WireguardLab,
+    key_pair,
+    missing_for_wireguard,
+)
+
+POLICY: dict[str, Any] = {
+    "acls": [],
+    "access": {
+        "profiles": {
+            "mgmt": {
+                "src": ["ada@"],
+                "dst": [f"10.60.10.0/24:{ALLOWED_PORT}"],
+                "proto": "udp",
+                "approvers": ["bob@"],
+                "maxDuration": "4h",
+            }
+        }
+    },
+}
+FIRST_HANDSHAKE = 6.0
+"""Seconds: a device whose first packet went unanswered tries again after five."""
+
+
+class Site:
+    """A lab whose gateway follows a real server."""
+
+    def __init__(self, lab: WireguardLab) -> None:
+        self.lab = lab
+        folder = lab.folder / "server"
+        folder.mkdir()
+        self.server = Server(folder=folder, address=lab.bridge.server_address(), policy=POLICY)
+        self.server.start()
+        for name in ("ada", "bob"):
+            self.server.create_user(name)
+        made = self.cli("gateways", "create", "gw", "--host", lab.gateway.address, "--pool", "10.99.0.0/24")
+        (lab.folder / "token").write_text(made["token"])
+        command = lab.command("--interface-prefix", lab.name)
+        command[command.index("--server") + 1] = self.server.url
+        lab.program.start([*lab.gateway.prefix, *command], env=os.environ)
+        self.key = eventually(self._key, "the gateway's key")
+
+    def cli(self, *arguments: str) -> Any:
+        return self.server.cli("wireguard", *arguments)
+
+    def _key(self) -> str | None:
+        key: str = self.cli("gateways", "show", "gw")["keys"][-1]["public_key"]
+        return key or None
+
+    def peer(self, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.cli("peers", "show", name)
+        return found
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Site]:
+    require(missing_for_wireguard(), "tests of WireGuard gateways")
+    with WireguardLab() as lab:
+        made = Site(lab)
+        yield made
+        print(lab.program.log_tail())
+        lab.program.kill()
+        made.server.stop()
+
+
+def test_nothing_before_the_profile_during_and_nothing_after(site: Site) -> None:
+    device = site.lab.device("10.99.0.11")
+    made = site.cli(
+        *("peers", "create", device.public_key, "--name", "phone", "--user", "ada", "--profile", "mgmt"),
+        *("--address", device.address, "--preshared-key"),
+    )
+    assert made["config"]["allowed_ips"] == ["10.60.10.0/24"]
+    assert made["config"]["gateway_public_key"] == parse_public_key(site.key)
+    device.point_to(site.key, 51820, preshared=made["config"]["preshared_key"])
+    assert not device.reaches()
+    (request,) = site.server.cli("access", "list")
+    site.server.cli("access", "approve", request["id"], "--as", "bob")
+    eventually(device.reaches, "an answer through the tunnel", within=FIRST_HANDSHAKE)
+    assert not device.reaches(MANAGED, CLOSED_PORT)
+    assert not device.reaches(OTHER, ALLOWED_PORT)
+    eventually(lambda: site.peer("phone")["connected"], "the handshake to be seen", within=20)
+    site.server.cli("access", "revoke", request["id"], "--as", "bob")
+    began = time.monotonic()
+    eventually(lambda: not device.reaches(within=0.1), "the end", within=1.0, every=0.01)
+    assert time.monotonic() - began < 1.0
+    assert site.peer("phone")["state"] == "waiting"
+
+
+def test_a_key_is_replaced_on_both_sides(site: Site) -> None:
+    device = site.lab.device("10.99.0.12")
+    standing = ("--service", "printer", "--permanent", "--reason", "test", "--profile", "mgmt")
+    site.cli(
+        "peers", "create", device.public_key, "--name", "printer", "--address", device.address, *standing
+    )
+    device.point_to(site.key, 51820)
+    eventually(device.reaches, "an answer through the tunnel", within=FIRST_HANDSHAKE)
+    private, public = key_pair()
+    site.cli("peers", "rotate", "printer", public, "--overlap", "1h")
+    assert device.reaches()
+    device.use_key(private)
+    device.point_to(site.key, 51820)
+    eventually(device.reaches, "an answer with the new key", within=FIRST_HANDSHAKE)
+    site.cli("gateways", "rotate-key", "gw", "--overlap", "1h")
+    assert device.reaches()
+
+    def second() -> str | None:
+        keys = site.cli("gateways", "show", "gw")["keys"]
+        return keys[1]["public_key"] or None
+
+    device.point_to(eventually(second, "the gateway's second key"), 51821)
+    eventually(device.reaches, "an answer from the second interface", within=FIRST_HANDSHAKE)
+    site.cli("peers", "revoke", "printer")
+    eventually(lambda: not device.reaches(within=0.1), "the end", within=1.0, every=0.01)
+
+
+def test_a_peer_added_by_hand_goes_and_is_told_of(site: Site) -> None:
+    _, public = key_pair()
+    interface = f"{site.lab.name}wgcoord0"
+    site.lab.on_gateway("wg", "set", interface, "peer", public, "allowed-ips", "10.99.0.200/32")
+
+    def told() -> bool:
+        alerts = site.server.cli("audit", "list", "--action", "wireguard.alert")
+        return any(public in str(entry) for entry in alerts)
+
+    eventually(told, "the alert", within=20)
+    assert public not in site.lab.on_gateway("wg", "show", interface, "peers")
+
+
+def test_a_restart_of_the_server_leaves_sessions_alone(site: Site) -> None:
+    device = site.lab.device("10.99.0.13")
+    standing = ("--service", "camera", "--permanent", "--reason", "test", "--profile", "mgmt")
+    site.cli("peers", "create", device.public_key, "--name", "camera", "--address", device.address, *standing)
+    key = site.cli("gateways", "show", "gw")["keys"][-1]
+    device.point_to(key["public_key"], key["listen_port"])
+    eventually(device.reaches, "an answer through the tunnel", within=FIRST_HANDSHAKE)
+    site.server.kill9()
+    assert device.reaches()
+    site.server.start()
+    assert device.reaches()
+    eventually(lambda: site.cli("gateways", "show", "gw")["in_step"], "the gateway to be back", within=20)
+    site.cli("peers", "revoke", "camera")
+    eventually(lambda: not device.reaches(within=0.1), "the end", within=1.0, every=0.01)
