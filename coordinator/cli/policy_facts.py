@@ -29,7 +29,7 @@ class Tailnet:
 
 
 def server_snapshot() -> dict[str, Any]:
-    """Users and nodes of the running server, without their keys."""
+    """Users, nodes and plain WireGuard peers of the running server, without their keys."""
     users = call("GET", "/api/v1/user")["users"]
     nodes = call("GET", "/api/v1/node")["nodes"]
     kept = (
@@ -42,7 +42,24 @@ def server_snapshot() -> dict[str, Any]:
         "user",
         "attributes",
     )
-    return {"users": users, "nodes": [{name: node[name] for name in kept} for node in nodes]}
+    return {
+        "users": users,
+        "nodes": [{name: node[name] for name in kept} for node in nodes],
+        "peers": _server_peers(),
+    }
+
+
+def _server_peers() -> list[dict[str, Any]]:
+    """The peers rules may speak of: those behind gateways that are nodes of the tailnet."""
+    gateways = call("GET", "/api/v1/wireguard/gateways")["gateways"]
+    inside = {gateway["name"] for gateway in gateways if gateway["tailnet"]}
+    if not inside:
+        return []
+    return [
+        {"name": peer["name"], "addresses": peer["addresses"]}
+        for peer in call("GET", "/api/v1/wireguard/peers")["peers"]
+        if peer["gateway"] in inside and peer["state"] != "ended"
+    ]
 
 
 def open_windows(tailnet: Tailnet) -> list[OpenWindow]:
@@ -86,14 +103,14 @@ def _tailnet(document: Any, source: str) -> Tailnet:
     try:
         users = [_user(user) for user in document["users"]]
         nodes = [_node(number, node) for number, node in enumerate(document["nodes"])]
+        peers = {str(peer["name"]): list(peer["addresses"]) for peer in document.get("peers", ())}
         advertised = {int(node["id"]): list(node.get("availableRoutes", ())) for node in document["nodes"]}
     except (KeyError, TypeError, ValueError) as error:
         raise CommandError(
             f"{source} is no snapshot: {error!r}; make one with `coordinator policy snapshot`"
         ) from error
-    return Tailnet(
-        facts=TailnetFacts(users=users, associated_domains=None), nodes=nodes, advertised=advertised
-    )
+    facts = TailnetFacts(users=users, associated_domains=None, peers=peers)
+    return Tailnet(facts=facts, nodes=nodes, advertised=advertised)
 
 
 def _owners(nodes: list[Any]) -> list[Any]:

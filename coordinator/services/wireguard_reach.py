@@ -13,6 +13,7 @@ from coordinator.services.tailnet import Tailnet
 from coordinator.services.wireguard_book import WireGuardBook
 from coordinator.tailnet.errors import InvalidError
 from coordinator.wireguard.model import Peer
+from coordinator.wireguard.pools import host_prefix
 from coordinator.wireguard.profile_rules import (
     Reach,
     UnsupportedProfileError,
@@ -74,7 +75,9 @@ class WireGuardReach:
         rules = tuple(dict.fromkeys((*found.rules, *self._both(peer)[0])))
         routes = found.routes
         if self._spoken_of(peer):
-            routes = collapsed({*routes, *self.networks})
+            # A node that hides who comes through it (tailscale's --snat-subnet-routes) shows its own address.
+            own = map(host_prefix, self._book.gateways[peer.gateway_id].addresses)
+            routes = collapsed({*routes, *self.networks, *own})
         return Reach(rules=rules, routes=routes)
 
     def inbound(self, peer: Peer) -> tuple[Rule, ...]:
