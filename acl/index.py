@@ -307,6 +307,19 @@ class PolicyIndex:
         found = map(parse_prefix, self._facts.peers.get(peer, ()))
         return reach_of(self.engine, [(item.version, item.first) for item in found if item is not None])
 
+    def machines(self, identities: Iterable[str]) -> tuple[str, ...]:
+        """The addresses of the nodes that identity selectors mean, as CIDRs of one address each."""
+        wanted = tuple(identities)
+        matches, table = self.engine.directory.matches, self.engine.nodes
+        found = {
+            f"{address}/{32 if address.version == 4 else 128}"
+            for node in table.by_id.values()
+            if any(matches(text, node.owner, node.tags) for text in wanted)
+            for address in (node.ipv4, node.ipv6)
+            if address is not None
+        }
+        return tuple(sorted(found))
+
     def ip_pool(self, node: NodeFact) -> tuple[IPv4Network, ...]:
         """The IPv4 pools a new node may draw from; empty for no restriction. The node need not be present."""
         return self.engine.attributes.pool(self.engine, node)

@@ -26,7 +26,6 @@ from coordinator.services.wireguard_tokens import WireGuardTokens
 from coordinator.services.wireguard_wishes import WireGuardWishes
 from coordinator.settings.model import Settings
 from coordinator.wireguard.model import Record
-from coordinator.wireguard.profile_rules import Machines, no_machines
 
 
 def start_wireguard(
@@ -38,7 +37,6 @@ def start_wireguard(
     records: Mapping[str, Record],
     inventory: InventoryService,
     *,
-    machines: Machines = no_machines,
     random_bytes: Callable[[int], bytes] = secrets.token_bytes,
 ) -> WireGuard:
     """Build and start it; the stack stops it.
@@ -50,13 +48,13 @@ def start_wireguard(
         policy: For profiles.
         access: For windows.
         records, inventory: As loaded; gets one more kind of keys.
-        machines: From selectors of profiles that mean machines of the tailnet to their addresses.
         random_bytes: So many random bytes.
     """
     chosen = settings.wireguard
     book = WireGuardBook(tailnet, records)
     openings = WireGuardOpenings(tailnet, access)
-    reach = WireGuardReach(policy, machines)
+    taken = tuple(each for each in (settings.prefix_v4, settings.prefix_v6) if each is not None)
+    reach = WireGuardReach(policy, tailnet, book, tuple(map(str, taken)))
     wishes = WireGuardWishes(tailnet, book, openings, reach)
     alerts = WireGuardAlerts(tailnet)
     observation = WireGuardObservation(tailnet, book, wishes, alerts)
@@ -68,7 +66,6 @@ def start_wireguard(
     )
     keeper = WireGuardKeeper(tailnet, book, openings, observation, alerts, keeping)
     access.windows.on_refresh(wishes.poke)
-    taken = tuple(each for each in (settings.prefix_v4, settings.prefix_v6) if each is not None)
     for part in (wishes, keeper):
         part.start()
         stack.push_async_callback(part.close)

@@ -41,6 +41,9 @@ def create(
     masquerade: Annotated[
         bool, typer.Option("--masquerade/--no-masquerade", help="Whether peers leave with its own address.")
     ] = True,
+    tailnet: Annotated[
+        bool, typer.Option("--tailnet", help="It is a node of the tailnet that routes its pools.")
+    ] = False,
     rotate_days: Annotated[
         int, typer.Option("--rotate-days", help="Its key gets old after so many days.")
     ] = 0,
@@ -57,6 +60,7 @@ def create(
         "mtu": mtu,
         "keepalive": keepalive,
         "masquerade": masquerade,
+        "tailnet": tailnet,
         "rotateDays": rotate_days,
     }
     answer = call("POST", _BASE, body)

@@ -69,7 +69,15 @@ def checked(wish: Wish, *, prefix: str = "") -> tuple[Wish, tuple[Wrong, ...]]:
             keys.add(peer.public_key)
         except ValueError as error:
             wrong.append(Wrong(detail=f"peer {shown(peer.name)}: {error}", public_key=shown(peer.public_key)))
-    clean = msgspec.structs.replace(wish, interfaces=tuple(interfaces), peers=tuple(peers))
+    unmasked: list[str] = []
+    for text in wish.unmasked:
+        try:
+            unmasked.append(str(ip_network(text)))
+        except ValueError:
+            wrong.append(Wrong(detail=f"unmasked: `{shown(text)}` is no network"))
+    clean = msgspec.structs.replace(
+        wish, interfaces=tuple(interfaces), peers=tuple(peers), unmasked=tuple(unmasked)
+    )
     return clean, tuple(wrong)
 
 

@@ -54,6 +54,7 @@ class Table:
     interfaces: tuple[str, ...] = ()
     devices: Mapping[str, Device] = field(default_factory=dict)
     masquerade: bool = True
+    unmasked: tuple[str, ...] = ()
 
 
 Counters = Mapping[str, tuple[int, int]]
@@ -66,6 +67,7 @@ def table_of(target: Target) -> Table:
         interfaces=tuple(interface.name for interface in target.interfaces),
         devices=target.devices,
         masquerade=target.masquerade,
+        unmasked=target.unmasked,
     )
 
 
@@ -98,7 +100,7 @@ def changes(old: Table, new: Table, now: datetime) -> str:
     if old.interfaces != new.interfaces:
         lines.append(f"flush set {TABLE} interfaces")
         lines += _interfaces(new)
-    if old.masquerade != new.masquerade:
+    if (old.masquerade, old.unmasked) != (new.masquerade, new.unmasked):
         lines.append(f"flush chain {TABLE} masquerading")
         lines += _masquerade(new)
     gone = [device for ident, device in old.devices.items() if ident not in new.devices]
@@ -200,7 +202,11 @@ def _interfaces(table: Table) -> list[str]:
 def _masquerade(table: Table) -> list[str]:
     if not table.masquerade:
         return []
-    return [f"add rule {TABLE} masquerading iifname @interfaces oifname != @interfaces masquerade"]
+    lines = [
+        f"add rule {TABLE} masquerading {'ip6' if ':' in network else 'ip'} daddr {network} accept"
+        for network in table.unmasked
+    ]
+    return [*lines, f"add rule {TABLE} masquerading iifname @interfaces oifname != @interfaces masquerade"]
 
 
 def _device_counters(device: Device, counters: Counters) -> Iterator[str]:

@@ -62,6 +62,7 @@ class Target:
     owners: Mapping[str, Owner] = field(default_factory=dict)
     routes: frozenset[tuple[str, str]] = frozenset()
     masquerade: bool = True
+    unmasked: tuple[str, ...] = ()
     conflicts: tuple[Wrong, ...] = ()
     overlapping: bool = False
     """Whether something is being rotated, so that handshakes decide and are worth a closer look."""
@@ -110,6 +111,7 @@ def target(wish: Wish, time: Time, seen: Mapping[str, Wireguard]) -> Target:
         owners=owners,
         routes=frozenset(_routes(wish.interfaces, devices, owners)),
         masquerade=wish.masquerade,
+        unmasked=wish.unmasked,
         conflicts=conflicts,
         overlapping=len(names) > 1 or any(len(keys) > 1 for keys in groups.values()),
     )

@@ -71,7 +71,7 @@ class SingleUse(Generic[E]):
         clock: Tells when an entry is too old.
         random_hex: Secret hex text of so many bytes.
         lifetime: How long an entry lives.
-        subject: What an entry is about, where one subject may have only `MAX_OF_ONE`.
+        subject: What an entry is about, where one subject may have only `MAX_OF_ONE`; empty for none.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class SingleUse(Generic[E]):
         """Keep an entry; returns its key, 64 hex digits."""
         if self._subject is not None:
             about = self._subject(entry)
-            same = [key for key, other in self._entries.items() if self._subject(other) == about]
+            same = [key for key, other in self._entries.items() if about and self._subject(other) == about]
             for key in same[: max(0, len(same) - MAX_OF_ONE + 1)]:
                 del self._entries[key]
         self._drop_old(MAX_ENTRIES - 1)

@@ -5,7 +5,7 @@ Everything here runs between awaits: readers see the state before or the state a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from heapq import heappop, heappush
 from typing import TypeVar
@@ -44,6 +44,7 @@ class Publisher:
         self.configured = world.config
         self._free: list[int] = []
         self._next_index = 0
+        self._peers: Mapping[str, Sequence[str]] = {}
 
     def apply(self, changes: ChangeSet) -> int:
         """Publish a committed batch.
@@ -135,6 +136,17 @@ class Publisher:
         world.fragments.touch(seq, changed)
         return affected | self._viewers_of(changed)
 
+    def know_peers(self, peers: Mapping[str, Sequence[str]]) -> int:
+        """Tell the policy which plain WireGuard peers there are; returns whom it concerns."""
+        if peers == self._peers:
+            return 0
+        self._peers = peers
+        old = self.world.snapshot
+        seq = old.seq + 1
+        affected, restamped = self._users_changed(old.users, seq, ())
+        base = replace(old, seq=seq, records=_restamped(old.records, restamped, seq))
+        return affected | self._nodes_changed(base, (), (), restamped=restamped)
+
     def configure(self, config: MapConfig) -> int:
         """Take other relays or DNS; returns whom it concerns.
 
@@ -191,6 +203,7 @@ class Publisher:
             associated_domains=self._associated_domains,
             auto_updates=self._auto_updates,
             declared_groups=self._declared_groups,
+            peers=self._peers,
         )
         world = self.world
         records, owners = world.snapshot.records, world.snapshot.owner_bits

@@ -317,7 +317,10 @@ class RegistrationService:
                     directory.put_node(replace(node, expiry=now))
                     record_client(directory, now, "node.logout", node, replace(node, expiry=now))
             case Join():
-                node = self._join(parsed, outcome, directory)
+                if outcome.renewal and outcome.former is not None:
+                    node = _put_renewed(parsed, outcome.former, directory, now)
+                else:
+                    node = self._join(parsed, outcome, directory)
                 key = outcome.key
                 if key is not None:
                     used = replace(key, used=True, uses=key.uses + 1, last_used_at=now)
@@ -344,11 +347,6 @@ class RegistrationService:
             require_active(directory.user(join.user_id))
         now = self._tailnet.clock()
         hostinfo = parsed.request.hostinfo or {}
-        if join.renewal and join.former is not None:
-            node = renewed(join.former, parsed.node_key, now)
-            node = replace(node, network_lock_key=parsed.network_lock_key, hostinfo=hostinfo or node.hostinfo)
-            directory.put_node(node)
-            return node
         name = hostname(hostinfo)
         expiry = None if join.tags else until or self._expiry(now, parsed.wish)
         approval = APPROVED if admitted else self._approval(join, directory)
@@ -450,6 +448,17 @@ def _suspension(key: PreAuthKey | None, directory: Directory) -> str | None:
         return None
     owner = directory.user(key.user_id)
     return suspension_notice(owner) if owner.suspended else None
+
+
+def _put_renewed(parsed: _Parsed, former: Node, directory: Directory, now: datetime) -> Node:
+    """The awaited new key, and nothing else of the node changes."""
+    node = replace(
+        renewed(former, parsed.node_key, now),
+        network_lock_key=parsed.network_lock_key,
+        hostinfo=parsed.request.hostinfo or former.hostinfo,
+    )
+    directory.put_node(node)
+    return node
 
 
 def _already_in(node: Node, machine_key: MachineKey, user_id: UserID) -> Node:

@@ -8,7 +8,7 @@ change the snapshot at once and are written in batches.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Protocol, TypeVar
@@ -220,6 +220,10 @@ class Tailnet:
         affected = self._publisher.configure(config)
         self._announce(affected)
         return bool(affected)
+
+    def know_peers(self, peers: Mapping[str, Sequence[str]]) -> None:
+        """Say which plain WireGuard peers rules may mean from now on, by name, with their addresses."""
+        self._announce(self._publisher.know_peers(peers))
 
     def replace_policy(self, policy: Policy | None) -> None:
         """Put a policy in force; it must have been checked."""

@@ -260,6 +260,7 @@ def _gateway_wanted(item: Item) -> GatewayWanted:
         dns=fields.get("dns", ()),
         keepalive=fields.get("keepalive", 25),
         masquerade=fields.get("masquerade", True),
+        tailnet=fields.get("tailnet", False),
         profiles=fields.get("profiles", ()),
         rotate_days=fields.get("rotateDays", 0),
         declared=True,

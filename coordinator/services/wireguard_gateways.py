@@ -49,6 +49,7 @@ class GatewayWanted:
     dns: tuple[str, ...] = ()
     keepalive: int = 25
     masquerade: bool = True
+    tailnet: bool = False
     profiles: tuple[str, ...] = ()
     rotate_days: int = 0
     declared: bool = False
@@ -321,8 +322,8 @@ def base_port(gateway: Gateway) -> int:
 
 def settable(wanted: GatewayWanted) -> dict[str, Any]:
     """The values that a gateway takes over as they are."""
-    names = ("name", "host", "pools", "mtu", "dns", "keepalive", "masquerade", "profiles", "rotate_days",
-             "declared")  # fmt: skip
+    names = ("name", "host", "pools", "mtu", "dns", "keepalive", "masquerade", "tailnet", "profiles",
+             "rotate_days", "declared")  # fmt: skip
     return {name: getattr(wanted, name) for name in names}
 
 
@@ -334,6 +335,7 @@ def gateway_facts(gateway: Gateway) -> dict[str, Any]:
         "addresses": list(gateway.addresses),
         "keys": {key.key_id: key.public_key for key in gateway.keys},
         "ports": [key.listen_port for key in gateway.keys],
+        "tailnet": gateway.tailnet,
         "profiles": list(gateway.profiles),
         "token": f"{GATEWAY_TOKEN}{gateway.token_prefix}-***",
     }

@@ -126,15 +126,8 @@ class WireGuardWishes:
     def _make(self, now: datetime) -> None:
         gateways = list(self._book.gateways.values())
         admitted: list[Admitted] = []
-        scheduled: list[datetime] = []
         found: dict[int, list[WishedPeer]] = {gateway.id: [] for gateway in gateways}
-        for peer in live_peers(self._book.peers.values()):
-            if peer.since > now:
-                scheduled.append(peer.since)
-            opening = self._openings.opening(peer, now, self._open)
-            if opening is None or peer.gateway_id not in found:
-                self._made.pop(peer.id, None)
-                continue
+        for peer, opening in self._open_peers(now).values():
             each = Admitted(
                 peer=peer,
                 opening=opening,
@@ -144,15 +137,31 @@ class WireGuardWishes:
             admitted.append(each)
             found[peer.gateway_id] += self._wished(each, now)
         for gateway in gateways:
-            self._take(gateway.id, wish(gateway, found[gateway.id], now), now)
+            made = wish(gateway, found[gateway.id], now, self._reach.networks)
+            self._take(gateway.id, made, now)
         for gone in self._wishes.keys() - found.keys():
             del self._wishes[gone]
             self._announce(gone)
         before, self._admitted = self._admitted, frozenset(each.peer.id for each in admitted)
         self._left = {peer: at for peer, at in self._left.items() if peer in self._book.peers}
         self._left.update(dict.fromkeys(before - self._admitted, now))
+        starts = [peer.since for peer in live_peers(self._book.peers.values()) if peer.since > now]
         ends = boundaries(admitted, gateways, now)
-        self._boundary = min([*scheduled, *([ends] if ends else [])], default=None)
+        self._boundary = min([*starts, *([ends] if ends else [])], default=None)
+
+    def _open_peers(self, now: datetime) -> dict[int, tuple[Peer, Opening]]:
+        """The peers that may be used now; the policy learns of those behind nodes of the tailnet."""
+        found: dict[int, tuple[Peer, Opening]] = {}
+        for peer in live_peers(self._book.peers.values()):
+            opening = self._openings.opening(peer, now, self._open)
+            if opening is None or peer.gateway_id not in self._book.gateways:
+                self._made.pop(peer.id, None)
+            else:
+                found[peer.id] = (peer, opening)
+        self._tailnet.know_peers(
+            {peer.name: peer.addresses for peer, _ in found.values() if self._reach.inside(peer)}
+        )
+        return found
 
     def _wished(self, each: Admitted, now: datetime) -> tuple[WishedPeer, ...]:
         """Made once for each peer, as long as nothing about it changes: there may be thousands."""

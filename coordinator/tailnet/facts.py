@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from acl import NodeFact, TailnetFacts, UserFact
 from coordinator.tailcfg.hostinfo import Hostinfo, routable_ips
@@ -71,11 +71,12 @@ def tailnet_facts(
     associated_domains: tuple[str, ...] | None = None,
     auto_updates: bool = False,
     declared_groups: tuple[str, ...] = (),
+    peers: Mapping[str, Sequence[str]] | None = None,
 ) -> TailnetFacts:
     """The users and settings side of the facts.
 
     Members of synced groups are named by their identity, which means nobody else; the policy's own members of
-    a group of the same name are united with them.
+    a group of the same name are united with them. `peers` are plain WireGuard peers by name.
     """
     users = list(users)
     groups: dict[str, list[str]] = {name: [] for name in declared_groups}
@@ -99,4 +100,5 @@ def tailnet_facts(
         ],
         auto_updates=auto_updates,
         extra_groups=groups,
+        peers=peers or {},
     )

@@ -78,12 +78,8 @@ class OIDCPages:
         self._secure = urlsplit(server_url).scheme == "https"
         self._clock = clock
         self._random_hex = random_hex
-        self._states: SingleUse[LoginState] = SingleUse(
-            clock, random_hex, subject=lambda entry: entry.subject
-        )
-        self._confirmations: SingleUse[Confirmation] = SingleUse(
-            clock, random_hex, subject=lambda entry: entry.subject
-        )
+        self._states: SingleUse[LoginState] = SingleUse(clock, random_hex, subject=_about)
+        self._confirmations: SingleUse[Confirmation] = SingleUse(clock, random_hex, subject=_about)
         self._arrivals: dict[str, Callable[[User], web.Response]] = {}
         self._sessions: SingleUse[BrowserSession] = SingleUse(clock, random_hex, SESSION_LIFETIME)
 
@@ -261,6 +257,11 @@ class OIDCPages:
         response.set_cookie(
             name, value, path=path, max_age=seconds, httponly=True, secure=self._secure, samesite=same_site
         )
+
+
+def _about(login: LoginState | Confirmation) -> str:
+    """The machine or session a login lets in; nothing where people log in for themselves."""
+    return login.subject if login.purpose in _CONFIRM_PATHS else ""
 
 
 def _ask(action: str, question: Mapping[str, str], user: User, token: str) -> web.Response:

@@ -118,6 +118,7 @@ _FIELDS: Mapping[str, Mapping[str, tuple[Check, str]]] = {
         "dns": _TEXTS,
         "keepalive": _NUMBER,
         "masquerade": _FLAG,
+        "tailnet": _FLAG,
         "profiles": _TEXTS,
         "rotateDays": _NUMBER,
     },

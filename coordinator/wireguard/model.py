@@ -40,7 +40,8 @@ class Gateway:
     """A machine that terminates tunnels. `host` is where devices find it, a name or an address.
 
     `addresses` are its own, one in each network of its pools. `profiles` narrows which profiles it serves;
-    none of them: all. `rotate_days` 0: its key is rotated only by hand.
+    none of them: all. `rotate_days` 0: its key is rotated only by hand. `tailnet`: it is a node of the
+    tailnet, too, with routes for its pools, so that the policy may speak of its peers as `wg:name`.
     """
 
     id: int
@@ -57,6 +58,7 @@ class Gateway:
     dns: tuple[str, ...] = ()
     keepalive: int = 25
     masquerade: bool = True
+    tailnet: bool = False
     profiles: tuple[str, ...] = ()
     rotate_days: int = 0
     declared: bool = False

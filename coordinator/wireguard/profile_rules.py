@@ -13,7 +13,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_net
 from typing import TypeVar
 
 from acl.addresses import EXIT_ROUTES, AddressRange
-from acl.compile import SpecMaker
+from acl.compile import NO_PEERS, Peers, SpecMaker
 from acl.document import AccessProfile, Policy
 from acl.ports import ALL_PORTS, PortRange, parse_ports, parse_protocol
 from acl.selectors import parse_selector, split_destination
@@ -44,13 +44,20 @@ def no_machines(selectors: tuple[str, ...]) -> tuple[str, ...]:
     return ()
 
 
-def profile_reach(policy: Policy, profile: AccessProfile, machines: Machines = no_machines) -> Reach:
-    """The rules and routes of a profile.
+def wire_protocol(number: int) -> Proto | None:
+    """A protocol's name to gateways; None for one that they cannot tell apart."""
+    return _PROTOCOLS.get(number)
+
+
+def profile_reach(
+    policy: Policy, profile: AccessProfile, machines: Machines = no_machines, peers: Peers = NO_PEERS
+) -> Reach:
+    """The rules and routes of a profile; `peers` are the facts' WireGuard peers.
 
     Raises:
         UnsupportedProfileError: it speaks of a protocol gateways cannot tell apart.
     """
-    maker = SpecMaker(policy)
+    maker = SpecMaker(policy, peers)
     protocol = None if profile.proto is None else _protocol(profile)
     rules: list[Rule] = []
     routes: set[str] = set()

@@ -92,6 +92,8 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     peers: tuple[WishedPeer, ...]
     masquerade: bool = True
     """Whether packets of peers leave with the gateway's address: networks behind it have no route back."""
+    unmasked: tuple[str, ...] = ()
+    """Networks that packets go to with the peers' own addresses all the same: they have a way back."""
     report_seconds: int = 10
     """How often to report when nothing happens."""
 

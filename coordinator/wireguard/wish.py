@@ -38,8 +38,10 @@ class Admitted:
     inbound: tuple[Rule, ...] = ()
 
 
-def wish(gateway: Gateway, wished: Iterable[WishedPeer], now: datetime) -> Wish:
-    """The whole wish of a gateway."""
+def wish(
+    gateway: Gateway, wished: Iterable[WishedPeer], now: datetime, tailnet: tuple[str, ...] = ()
+) -> Wish:
+    """The whole wish of a gateway; `tailnet` are the networks of the tailnet."""
     made = Wish(
         version="",
         gateway=gateway.name,
@@ -47,6 +49,7 @@ def wish(gateway: Gateway, wished: Iterable[WishedPeer], now: datetime) -> Wish:
         interfaces=interfaces(gateway, now),
         peers=tuple(wished),
         masquerade=gateway.masquerade,
+        unmasked=tailnet if gateway.tailnet else (),
     )
     return msgspec.structs.replace(made, version=_version(made))
 

@@ -121,8 +121,9 @@ class BearerGuard:
         scheme, _, text = request.headers.get("Authorization", "").partition(" ")
         try:
             caller = await self._caller(text.strip(), request.path) if scheme.lower() == "bearer" else None
-        except UnauthenticatedError:
+        except UnauthenticatedError as error:
             self._limits.failed(remote)
+            await self._refused(request, Actor(kind="api_key", name="unknown"), error.message)
             raise
         if caller is None:
             self._limits.failed(remote)

@@ -65,6 +65,7 @@ class WireGuardGatewayRoutes:
             dns=tuple(body.texts("dns")),
             keepalive=number(body, "keepalive", 25),
             masquerade=not body.has("masquerade") or body.flag("masquerade"),
+            tailnet=body.flag("tailnet"),
             profiles=tuple(body.texts("profiles")),
             rotate_days=number(body, "rotateDays", 0),
         )

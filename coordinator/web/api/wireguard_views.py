@@ -36,6 +36,7 @@ def gateway_view(gateway: Gateway, state: GatewayState, wished: str, peers: int)
         "dns": list(gateway.dns),
         "keepalive": gateway.keepalive,
         "masquerade": gateway.masquerade,
+        "tailnet": gateway.tailnet,
         "profiles": list(gateway.profiles),
         "rotate_days": gateway.rotate_days,
         "token": f"{GATEWAY_TOKEN}{gateway.token_prefix}-***",

@@ -16,6 +16,12 @@ def invoke(*arguments: str) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
+@pytest.fixture(autouse=True)
+def log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The runner's stderr is gone after each call: no log must be bound to it."""
+    monkeypatch.setattr("coordinator.telemetry.logging.configure_logging", lambda level, form: None)
+
+
 @pytest.fixture
 def given(monkeypatch: pytest.MonkeyPatch) -> list[Options]:
     """What the program would have been started with."""

@@ -99,6 +99,14 @@ def test_interfaces_and_masquerading_change_by_themselves() -> None:
     off = changes(table(device(2)), table(device(2), masquerade=False), NOW)
     assert off == f"flush chain {PREFIX} masquerading\n"
     assert "masquerade\n" in changes(table(masquerade=False), table(), NOW)
+
+
+def test_some_networks_see_the_peers_own_addresses() -> None:
+    text = changes(table(), table(unmasked=("100.64.0.0/10", "fd7a::/48")), NOW)
+    lines = text.splitlines()
+    first = next(number for number, line in enumerate(lines) if "ip daddr 100.64.0.0/10 accept" in line)
+    assert "ip6 daddr fd7a::/48 accept" in lines[first + 1]
+    assert lines[first + 2].endswith("masquerade"), "they are let go before"
     assert "add element" not in whole(table(interfaces=()), {}, NOW)
 
 

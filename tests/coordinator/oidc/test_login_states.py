@@ -56,3 +56,13 @@ def test_one_subject_does_not_push_out_the_others() -> None:
     assert states.take(keys[-MAX_OF_ONE]) is not None
     assert states.take(keys[-MAX_OF_ONE - 1]) is None
     assert all(states.take(key) for key in others)
+
+
+def test_entries_about_nothing_are_not_bounded_so() -> None:
+    clock, numbers = FakeClock(), count()
+    states: SingleUse[BrowserSession] = SingleUse(
+        clock, lambda size: f"{next(numbers):0{2 * size}x}", subject=lambda entry: ""
+    )
+    for _ in range(3 * MAX_OF_ONE):
+        states.put(entry(clock))
+    assert len(states) == 3 * MAX_OF_ONE

@@ -78,10 +78,13 @@ async def test_what_is_refused_is_in_the_audit_log(server: Running) -> None:
     guessed = key[:-1] + ("0" if key[-1] != "0" else "1")
     for used in (key, guessed, "x" * 500, "hskey-api-ä" + "0" * 11 + "-" + "0" * 64):
         await ask(server, used, "DELETE", "/api/v1/user/1?secret=1")
+    await ask(server, "a.forged.token", "GET", "/api/v1/access/requests")
     # Who shows no key at all was looking for something else.
     await ask(server, None, "DELETE", "/api/v1/user/1")
     prefix = key[10:22]
-    assert await refusals(server) == [
+    token, *keys = await refusals(server)
+    assert token[:4] == ("api_key:unknown", "127.0.0.1", "GET", "/api/v1/access/requests")
+    assert keys == [
         ("api_key:unknown", "127.0.0.1", "DELETE", "/api/v1/user/1", "wrong API key"),
         ("api_key:unknown", "127.0.0.1", "DELETE", "/api/v1/user/1", "wrong API key"),
         (f"api_key:{prefix}", "127.0.0.1", "DELETE", "/api/v1/user/1", "wrong API key"),
