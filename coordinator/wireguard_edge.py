@@ -27,4 +27,6 @@ def wireguard_callers(services: Services, oidc: OIDCPages | None) -> WireGuardCa
     def user_of(user_id: int) -> User | None:
         return services.tailnet.snapshot.users.get(UserID(user_id))
 
-    return WireGuardCallers(services.api_keys, services.wireguard.tokens, user_of, verify, services.limits)
+    return WireGuardCallers(
+        services.api_keys, services.wireguard.tokens, user_of, verify, services.limits, services.refusals
+    )

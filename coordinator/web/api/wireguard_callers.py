@@ -13,6 +13,7 @@ from time import monotonic
 
 from aiohttp import web
 
+from coordinator.services.admin_refusals import AdminRefusals
 from coordinator.services.api_keys import ApiKeyService
 from coordinator.services.rate_limits import RateLimits, TokenBuckets
 from coordinator.services.wireguard_peer_records import WireGuardCaller
@@ -22,6 +23,7 @@ from coordinator.tailnet.errors import CoordinatorError, RateLimitedError, Unava
 from coordinator.tailnet.rights import may
 from coordinator.tailnet.users import User
 from coordinator.web.api.acting import acting_as
+from coordinator.web.api.bearer import recording_refusals
 from coordinator.web.api.wireguard_peers import CALLER
 from coordinator.web.errors import problem
 from coordinator.web.middleware import log_request
@@ -47,6 +49,7 @@ class WireGuardCallers:
         user_of: A user by id.
         verify: Checks ID tokens; None where no provider is configured.
         limits: Of failed attempts.
+        refusals: Where what was forbidden is recorded.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class WireGuardCallers:
         user_of: UserOf,
         verify: VerifyIDToken | None,
         limits: RateLimits,
+        refusals: AdminRefusals,
         monotonic: Callable[[], float] = monotonic,
     ) -> None:
         self._keys = keys
@@ -63,6 +67,7 @@ class WireGuardCallers:
         self._user_of = user_of
         self._verify = verify
         self._limits = limits
+        self._refusals = refusals
         self._buckets = TokenBuckets(BURST, PER_MINUTE, monotonic)
 
     def guard(self, route: web.RouteDef) -> web.RouteDef:
@@ -99,7 +104,7 @@ class WireGuardCallers:
             return problem(429, error.message, headers={"Retry-After": str(error.retry_after)})
         request[CALLER] = caller
         with acting_as(caller.actor):
-            return await take_origin(request, handler)
+            return await take_origin(request, recording_refusals(self._refusals, handler))
 
     def _by_secret(self, text: str) -> WireGuardCaller | None:
         key = self._keys.authenticate(text)

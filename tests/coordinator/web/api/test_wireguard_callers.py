@@ -60,6 +60,8 @@ async def test_people_bring_their_own(server: Running) -> None:
     rotate = {"publicKey": public_key(2)}
     assert (await ask(server, ada, "POST", "/peers/adas-phone/rotate", rotate))[0] == 200
     assert (await ask(server, ada, "POST", "/peers", {**body, "service": "x"}))[0] == 403
+    refused: Any = await server.call("GET", "/api/v1/audit?action=api.refused")
+    assert "only administrators" in str(refused["entries"][0])
     # What is the administration's needs its rights.
     for method, path in (("GET", "/peers"), ("GET", "/gateways"), ("POST", "/tokens"), ("POST", "/apply")):
         assert (await ask(server, ada, method, path, {} if method == "POST" else None))[0] == 403
