@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from acl.compile import RuleTemplate, compile_rules
+from acl.compile import RuleTemplate
 from acl.node_attributes import disables_ipv4
 from acl.nodes import bits
 from acl.packet_filter import plan_of
 from acl.visibility import peer_routes
-from acl.windows import window_rules
+from acl.windows import all_templates
 
 if TYPE_CHECKING:
     from acl.classes import NodeClass, Rule
@@ -174,10 +174,7 @@ def _role_differences(old: Engine, new: Engine) -> int:
 
 def _same_rules(engine: Engine, facts: TailnetFacts) -> bool:
     """Whether no rule, and no access profile, speaks of a WireGuard peer that is another one now."""
-    return (
-        compile_rules(engine.policy, facts.peers) == engine.templates
-        and window_rules(engine.policy, facts.peers) == engine.window_rules
-    )
+    return all_templates(engine.policy, facts) == (engine.templates, engine.window_rules)
 
 
 def same_for_present_users(engine: Engine, facts: TailnetFacts, directory: IdentityDirectory) -> bool:
@@ -187,7 +184,9 @@ def same_for_present_users(engine: Engine, facts: TailnetFacts, directory: Ident
     """
     if facts.auto_updates != engine.facts.auto_updates:
         return False
-    if facts.peers != engine.facts.peers and not _same_rules(engine, facts):
+    known = engine.facts
+    same_peers = (facts.peers, facts.peer_profiles) == (known.peers, known.peer_profiles)
+    if not same_peers and not _same_rules(engine, facts):
         return False
     present = engine.nodes.owned.keys()
     if any(directory.users.get(user) != engine.directory.users.get(user) for user in present):

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 
 from acl.addresses import TAILNET, AddressRange
 from acl.classes import NodeClass, Rule
-from acl.compile import RuleKind, RuleTemplate, Scope, SetSpec, SpecMaker, compile_rules
+from acl.compile import RuleKind, RuleTemplate, Scope, SetSpec, SpecMaker
 from acl.document import Policy
 from acl.facts import NodeFact, TailnetFacts
 from acl.matching import hit_sets, routed_parts
@@ -25,7 +25,7 @@ from acl.resolve import MEMBER, TAGGED, AddressSet, IdentityDirectory, Profile
 from acl.routes import NodeRoutes, RouteTable
 from acl.ssh import SshTable, login_entry
 from acl.updates import load
-from acl.windows import window_rules
+from acl.windows import all_templates
 
 __all__ = ["Engine"]
 
@@ -73,7 +73,8 @@ class Engine:
 
     def _compile(self, policy: Policy | None) -> None:
         self.maker = SpecMaker(Policy() if policy is None else policy, self.facts.peers)
-        self.templates = templates = compile_rules(policy, self.facts.peers)
+        self.templates, self.window_rules = all_templates(policy, self.facts)
+        templates = self.templates
         self.self_templates = [t for t in templates if t.scope is Scope.SELF]
         self.via_templates = [t for t in templates if t.scope is Scope.VIA]
         self.rules: list[Rule] = [self._instantiate(t, None) for t in templates if t.scope is Scope.GLOBAL]
@@ -82,7 +83,7 @@ class Engine:
         self.attributes = AttributeTable(policy, self)
         self.ssh = SshTable(policy, self)
         self.scoped = bool(self.self_templates)
-        self._prepare_windows(policy)
+        self._prepare_windows()
         self._postures = {
             entry.name.text: tuple(parse_assertion(word.text) for word in entry.items)
             for entry in (policy.postures if policy is not None else ())
@@ -97,9 +98,8 @@ class Engine:
             for target in template.targets:
                 self._watch(target.spec)
 
-    def _prepare_windows(self, policy: Policy | None) -> None:
+    def _prepare_windows(self) -> None:
         """Have the destinations of every profile as sets from the start: a window then only adds rules."""
-        self.window_rules = window_rules(policy, self.facts.peers)
         found = self.window_rules.values()
         self.window_places = max((len(rules.network) for rules in found), default=0)
         for rules in found:

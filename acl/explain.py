@@ -70,6 +70,8 @@ def _resolve(engine: Engine, text: str) -> list[Address]:
 
 
 def _rule_name(origin: Origin) -> str:
+    if origin.section.startswith("access."):
+        return origin.section
     return "" if origin.section == "default" else f"{origin.section}[{origin.number}]"
 
 

@@ -75,6 +75,7 @@ class TailnetFacts:
         auto_updates: whether devices update themselves by default.
         extra_groups: groups synced from an identity provider, `group:x` to logins.
         peers: plain WireGuard peers by name, without `wg:`, to their single addresses.
+        peer_profiles: the access profile that is open for a peer, by the peer's name.
     """
 
     domain: str = ""
@@ -83,6 +84,7 @@ class TailnetFacts:
     auto_updates: bool = False
     extra_groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
     peers: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    peer_profiles: Mapping[str, str] = field(default_factory=dict)
 
     def owns(self, domain: str) -> bool:
         """Whether rules may speak of the users of an e-mail domain."""

@@ -7,16 +7,18 @@ putting them in force (`overlay`), and who may have a window open (the server kn
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from acl.compile import NO_PEERS, Origin, Peers, RuleTemplate, SetSpec, compile_rules
+from acl.compile import NO_PEERS, Origin, Peers, RuleTemplate, SetSpec, SpecMaker, compile_rules
 from acl.document import AccessProfile, Policy, SshEntry, Word
+from acl.facts import TailnetFacts
 from acl.problems import Span
 from acl.profiles import profile_login, profile_rules
+from acl.selectors import parse_selector
 
-__all__ = ["OpenWindow", "WindowRules", "window_rules"]
+__all__ = ["OpenWindow", "WindowRules", "all_templates", "window_rules"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +59,33 @@ class WindowRules:
         origin = Origin(section=f"access.profiles[{self.profile}]", number=0, span=self.span, sources=())
         for ordinal, template in enumerate(self.network, start=first):
             yield replace(template, ordinal=ordinal, source=source, origin=origin)
+
+
+def peer_templates(
+    found: Mapping[str, WindowRules], facts: TailnetFacts, maker: SpecMaker, first: int
+) -> Iterator[RuleTemplate]:
+    """The rules of the profiles that are open for WireGuard peers, which are no nodes a window could be for.
+
+    Nobody can show a posture there, so a profile that wants one opens nothing.
+    """
+    for name, profile in sorted(facts.peer_profiles.items()):
+        rules = found.get(profile)
+        if rules is None or rules.postures:
+            continue
+        source = maker.spec([parse_selector(f"wg:{name}")])
+        for template in rules.templates(source, first):
+            first += 1
+            yield replace(template, origin=replace(template.origin, sources=(f"wg:{name}",)))
+
+
+def all_templates(
+    policy: Policy | None, facts: TailnetFacts
+) -> tuple[tuple[RuleTemplate, ...], dict[str, WindowRules]]:
+    """Every rule in force but those of open windows, in order; and what each profile opens."""
+    written = compile_rules(policy, facts.peers)
+    profiles = window_rules(policy, facts.peers)
+    maker = SpecMaker(Policy() if policy is None else policy, facts.peers)
+    return (*written, *peer_templates(profiles, facts, maker, len(written))), profiles
 
 
 def window_rules(policy: Policy | None, peers: Peers = NO_PEERS) -> dict[str, WindowRules]:

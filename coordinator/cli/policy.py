@@ -239,11 +239,9 @@ def _destination(text: str) -> tuple[str, int, str]:
         name, _, port = host[1:].partition("]")
         port = port.removeprefix(":")
     else:
-        name, _, port = host.rpartition(":") if host.count(":") == 1 else (host, "", "")
-        if host.startswith(("tag:", "group:", "autogroup:")) and not port.isdecimal():
-            name, port = host, ""
-        elif host.count(":") == 2 and host.rpartition(":")[2].isdecimal():
-            name, _, port = host.rpartition(":")
+        named = host.startswith(("tag:", "group:", "autogroup:", "ipset:", "svc:", "wg:", "user:"))
+        # With more colons it is an IPv6 address.
+        name, _, port = host.rpartition(":") if host.count(":") == 1 + named else (host, "", "")
     if port and (not port.isdecimal() or int(port) > 65535):
         output.fail(f"`{text}` is not DST[:PORT[/PROTO]]")
     return name, int(port) if port else 0, protocol if slash else ""

@@ -45,6 +45,7 @@ class Publisher:
         self._free: list[int] = []
         self._next_index = 0
         self._peers: Mapping[str, Sequence[str]] = {}
+        self._peer_profiles: Mapping[str, str] = {}
 
     def apply(self, changes: ChangeSet) -> int:
         """Publish a committed batch.
@@ -136,11 +137,15 @@ class Publisher:
         world.fragments.touch(seq, changed)
         return affected | self._viewers_of(changed)
 
-    def know_peers(self, peers: Mapping[str, Sequence[str]]) -> int:
-        """Tell the policy which plain WireGuard peers there are; returns whom it concerns."""
-        if peers == self._peers:
+    def know_peers(self, peers: Mapping[str, Sequence[str]], profiles: Mapping[str, str]) -> int:
+        """Tell the policy which plain WireGuard peers there are, and what is open for them.
+
+        Returns:
+            Whom it concerns.
+        """
+        if (peers, profiles) == (self._peers, self._peer_profiles):
             return 0
-        self._peers = peers
+        self._peers, self._peer_profiles = peers, profiles
         old = self.world.snapshot
         seq = old.seq + 1
         affected, restamped = self._users_changed(old.users, seq, ())
@@ -204,6 +209,7 @@ class Publisher:
             auto_updates=self._auto_updates,
             declared_groups=self._declared_groups,
             peers=self._peers,
+            peer_profiles=self._peer_profiles,
         )
         world = self.world
         records, owners = world.snapshot.records, world.snapshot.owner_bits

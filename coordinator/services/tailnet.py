@@ -221,9 +221,14 @@ class Tailnet:
         self._announce(affected)
         return bool(affected)
 
-    def know_peers(self, peers: Mapping[str, Sequence[str]]) -> None:
-        """Say which plain WireGuard peers rules may mean from now on, by name, with their addresses."""
-        self._announce(self._publisher.know_peers(peers))
+    def know_peers(self, peers: Mapping[str, Sequence[str]], profiles: Mapping[str, str]) -> None:
+        """Say which plain WireGuard peers there are from now on.
+
+        Args:
+            peers: Their addresses, by name.
+            profiles: The access profile that is open for them, by name.
+        """
+        self._announce(self._publisher.know_peers(peers, profiles))
 
     def replace_policy(self, policy: Policy | None) -> None:
         """Put a policy in force; it must have been checked."""

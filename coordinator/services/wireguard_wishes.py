@@ -158,8 +158,10 @@ class WireGuardWishes:
                 self._made.pop(peer.id, None)
             else:
                 found[peer.id] = (peer, opening)
+        inside = [peer for peer, _ in found.values() if self._reach.inside(peer)]
         self._tailnet.know_peers(
-            {peer.name: peer.addresses for peer, _ in found.values() if self._reach.inside(peer)}
+            {peer.name: peer.addresses for peer in inside},
+            {peer.name: peer.profile for peer in inside if peer.profile},
         )
         return found
 

@@ -72,11 +72,13 @@ def tailnet_facts(
     auto_updates: bool = False,
     declared_groups: tuple[str, ...] = (),
     peers: Mapping[str, Sequence[str]] | None = None,
+    peer_profiles: Mapping[str, str] | None = None,
 ) -> TailnetFacts:
     """The users and settings side of the facts.
 
     Members of synced groups are named by their identity, which means nobody else; the policy's own members of
-    a group of the same name are united with them. `peers` are plain WireGuard peers by name.
+    a group of the same name are united with them. `peers` are plain WireGuard peers by name, `peer_profiles`
+    what is open for them.
     """
     users = list(users)
     groups: dict[str, list[str]] = {name: [] for name in declared_groups}
@@ -101,4 +103,5 @@ def tailnet_facts(
         auto_updates=auto_updates,
         extra_groups=groups,
         peers=peers or {},
+        peer_profiles=peer_profiles or {},
     )

@@ -122,3 +122,25 @@ def test_a_window_on_a_peer_follows_the_peer() -> None:
     assert [port.ip for port in rule.dst_ports] == ["10.99.0.8"]
     index.set_windows([])
     assert index.reach("laptop") == acl.Reach()
+
+
+def test_a_profile_is_open_for_a_peer() -> None:
+    profiles = {
+        "web": {"src": ["bob@"], "dst": ["tag:server:443"], "proto": "tcp"},
+        "fit": {"src": ["bob@"], "dst": ["tag:db:1"], "srcPosture": ["posture:x"]},
+    }
+    rules = policy(acls=[], access={"profiles": profiles}, postures={"posture:x": ["node:os == 'linux'"]})
+    gateway = node(9, "tag:router", approved_routes=("10.99.0.0/24",))
+    index = acl.PolicyIndex(rules, replace(FACTS, peers=PEERS), [node(1, "tag:server"), gateway])
+    assert index.reach("laptop") == acl.Reach()
+    opened = replace(index.facts, peer_profiles={"laptop": "web", "phone": "fit"})
+    assert names(index.replace_facts(opened)) == [1, 9]
+    assert names(index.peers(1)) == [9]
+    assert [rule.src for rule in index.filter_rules(1)] == [("10.99.0.2", "fd00:99::2")]
+    (rule,) = index.reach("laptop").outbound
+    assert rule.ports == ((443, 443),)
+    assert index.reach("phone") == acl.Reach()
+    found = acl.explain(index, "wg:laptop", "tag:server", 443)
+    assert (found.allowed, found.rule, found.source) == (True, "access.profiles[web]", "wg:laptop")
+    assert names(index.replace_facts(replace(index.facts, peer_profiles={}))) == [1, 9]
+    assert index.peers(1) == 0

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from coordinator.cli.policy import _destination
 from tests.coordinator.cli.conftest import POLICY, CommandLine
 from tests.support.fake_tailscaled import FakeTailscaled
 from tests.support.server_in_process import running_server
@@ -125,3 +128,22 @@ async def test_export_leaves_a_section_out(cli: CommandLine, tmp_path: Path) -> 
     assert out == '{\n  // kept\n  "acls": [],\n}\n'
     assert '"tagOwners"' in await cli.ok("policy", "export")
     assert "tagOwners" not in await cli.ok("policy", "export", "--without", "tagOwners", "--without", "acls")
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("web", ("web", 0, "")),
+        ("web:22", ("web", 22, "")),
+        ("web:22/tcp", ("web", 22, "tcp")),
+        ("tag:web", ("tag:web", 0, "")),
+        ("tag:web:22/udp", ("tag:web", 22, "udp")),
+        ("wg:phone", ("wg:phone", 0, "")),
+        ("wg:phone:22", ("wg:phone", 22, "")),
+        ("fd7a::1", ("fd7a::1", 0, "")),
+        ("[fd7a::1]:22", ("fd7a::1", 22, "")),
+        ("100.64.0.1:443", ("100.64.0.1", 443, "")),
+    ],
+)
+def test_destinations_of_explain(text: str, parts: tuple[str, int, str]) -> None:
+    assert _destination(text) == parts
