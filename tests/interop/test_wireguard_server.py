@@ -18,6 +18,7 @@ from tests.support.wireguard_lab import (
     CLOSED_PORT,
     MANAGED,
     OTHER,
+    Device,
     WireguardLab,
     key_pair,
     missing_for_wireguard,
@@ -159,3 +160,45 @@ def test_a_restart_of_the_server_leaves_sessions_alone(site: Site) -> None:
     eventually(lambda: site.cli("gateways", "show", "gw")["in_step"], "the gateway to be back", within=20)
     site.cli("peers", "revoke", "camera")
     eventually(lambda: not device.reaches(within=0.1), "the end", within=1.0, every=0.01)
+
+
+WINDOWS = int(os.environ.get("WINDOWS", "5"))
+
+
+def test_windows_open_and_close_on_the_gateway_within_a_second(site: Site) -> None:
+    """With WINDOWS=50 the figures are worth telling."""
+    device = site.lab.device("10.99.0.14")
+    made = site.cli(
+        *("peers", "create", device.public_key, "--name", "often", "--user", "ada", "--profile", "mgmt"),
+        *("--address", device.address),
+    )
+    assert made["peer"]["state"] == "waiting"
+    (asked,) = site.server.cli("access", "list", "--state", "requested")
+    site.server.cli("access", "deny", asked["id"], "--as", "bob")
+    key = site.cli("gateways", "show", "gw")["keys"][-1]
+    opening, closing = [], []
+    for _ in range(WINDOWS):
+        asked = site.server.cli("access", "request", "mgmt", "--user", "ada", "--for", "1h")
+        site.server.cli("access", "approve", asked["id"], "--as", "bob")
+        began = time.monotonic()
+        # A device that knocks before the gateway knows it tries again only after five seconds.
+        eventually(lambda: admitted(site, key["interface"], device), "the key", within=2, every=0.005)
+        device.point_to(key["public_key"], key["listen_port"])
+        eventually(lambda: device.reaches(within=0.05), "the window", within=FIRST_HANDSHAKE, every=0.005)
+        opening.append(time.monotonic() - began)
+        site.server.cli("access", "revoke", asked["id"], "--as", "bob")
+        began = time.monotonic()
+        eventually(lambda: not device.reaches(within=0.05), "its end", within=2, every=0.005)
+        closing.append(time.monotonic() - began)
+    print("approved until an answer, revoked until none:", figures(opening), figures(closing))
+    assert max(opening) < 1, opening
+    assert max(closing) < 1, closing
+
+
+def admitted(site: Site, interface: str, device: Device) -> bool:
+    return device.public_key in site.lab.on_gateway("wg", "show", f"{site.lab.name}{interface}", "peers")
+
+
+def figures(took: list[float]) -> str:
+    ordered = sorted(took)
+    return f"median {ordered[len(took) // 2] * 1000:.0f} ms, longest {ordered[-1] * 1000:.0f} ms"
