@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -44,6 +44,7 @@ from coordinator.services.users import UserService
 from coordinator.services.wireguard import WireGuard
 from coordinator.settings.model import Database, Settings
 from coordinator.store.engine import postgres_url, sqlite_url
+from coordinator.store.instance_lock import instance_lock
 from coordinator.store.store import Store
 from coordinator.tailnet.addresses import Prefixes
 from coordinator.tailnet.change_log import ChangeLog
@@ -254,8 +255,12 @@ def _tailnet(settings: Settings, store: Store, state: TailnetState, config: MapC
     )
 
 
-async def open_store(database: Database, stack: AsyncExitStack) -> Store:
-    """Open the database, migrated to the newest schema; the stack closes it."""
+async def open_store(database: Database, stack: AsyncExitStack, taken_over: Callable[[], None]) -> Store:
+    """Open the database, migrated to the newest schema; the stack closes it.
+
+    On PostgreSQL this waits while another instance serves from the same database; `taken_over` is called when
+    that comes about later.
+    """
     if database.kind == "postgres":
         url = postgres_url(
             database.host,
@@ -265,6 +270,7 @@ async def open_store(database: Database, stack: AsyncExitStack) -> Store:
             database.password.reveal(),
             database.ssl,
         )
+        await stack.enter_async_context(instance_lock(url, taken_over))
     else:
         database.sqlite_path.parent.mkdir(parents=True, exist_ok=True)
         url = sqlite_url(database.sqlite_path, wal=database.write_ahead_log)

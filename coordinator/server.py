@@ -167,10 +167,12 @@ class Server:
         self._inherited: dict[str, socket.socket] = {}
         self._services: Services
         self._oidc: OIDCPages | None = None
+        self._stop: asyncio.Future[_Stop] | None = None
 
     async def serve(self, *, quickstart: bool, config_path: Path | None) -> _Stop:
         """Start, serve until told to end, stop cleanly."""
         stop: asyncio.Future[_Stop] = asyncio.get_running_loop().create_future()
+        self._stop = stop
         self._inherited = inherited_sockets(os.environ, os.getpid())
         async with AsyncExitStack() as stack:
             policy = await self.start(stack)
@@ -178,6 +180,7 @@ class Server:
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(number, _end, stop, _Stop(restart=False))
             loop.add_signal_handler(signal.SIGUSR2, _end, stop, _Stop(restart=True))
+            self._services.tailnet.on_stranger(self._stand_by)
             loop.add_signal_handler(signal.SIGHUP, lambda: spawn("policy reload", policy.reload()))
             # For a process of its own; within somebody else's the collector is not ours to rein in.
             collector = Collector()
@@ -191,6 +194,11 @@ class Server:
             log.info("stopping", restart=result.restart)
         return result
 
+    def _stand_by(self) -> None:
+        """Another instance serves: begin again, from what is stored once that one has ended."""
+        if self._stop is not None:
+            _end(self._stop, _Stop(restart=True))
+
     async def start(self, stack: AsyncExitStack) -> PolicyService:
         """Build and start everything; the stack stops it in reverse order.
 
@@ -201,7 +209,7 @@ class Server:
             raise InvalidError(f"another server is running on {self._settings.unix_socket}")
         noise_key = load_or_create_noise_key(self._settings.noise_private_key_path)
         pin = self._relay_certificate()
-        store = await open_store(self._settings.database, stack)
+        store = await open_store(self._settings.database, stack, self._stand_by)
         services = self._services = await start_services(self._settings, stack, store, certificate_sha256=pin)
         tailnet = services.tailnet
         signing_key = load_or_create_id_token_key(self._settings.id_token_key_path)

@@ -92,6 +92,8 @@ class Tailnet:
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(MAX_WAITING)
         self._listeners: list[Callable[[int], None]] = []
         self._departure_listeners: list[Callable[[Node], None]] = []
+        self._stranger_listeners: list[Callable[[], None]] = []
+        self._seq = state.seq
         self._commit_listeners: list[Callable[[ChangeSet], None]] = []
         self._unsaved: set[NodeID] = set()
         self._tasks: list[asyncio.Task[None]] = []
@@ -147,6 +149,10 @@ class Tailnet:
     def on_commit(self, listener: Callable[[ChangeSet], None]) -> None:
         """Call `listener` with each batch that is durable, before its callers are answered."""
         self._commit_listeners.append(listener)
+
+    def on_stranger(self, listener: Callable[[], None]) -> None:
+        """Call `listener` when another instance has written to the database."""
+        self._stranger_listeners.append(listener)
 
     async def execute(self, command: Callable[[Directory], T]) -> T:
         """Run a command in the writer and wait until its effect is durable and published.
@@ -317,8 +323,9 @@ class Tailnet:
         Until then nothing else is stored, since nobody knows on top of what; callers are told after a while.
         """
         try:
-            await self._store.commit(changes)
+            self._follow(await self._store.commit(changes))
         except InDoubtError as error:
+            self._seq = None
             log.warning("commit in doubt, asking the database", error=error.message)
             patience = asyncio.get_running_loop().time() + DOUBT_SECONDS
             while True:
@@ -333,6 +340,14 @@ class Tailnet:
             if not landed:
                 raise UnavailableError(error.message) from error
             log.warning("commit was stored, only the answer got lost")
+
+    def _follow(self, seq: int) -> None:
+        """Notice a commit of somebody else: what is in memory here is not what is stored any more."""
+        expected, self._seq = self._seq, seq
+        if expected is not None and seq != expected + 1:
+            log.critical("another instance wrote to the database")
+            for listener in self._stranger_listeners:
+                listener()
 
     def _give_up(self, changes: ChangeSet) -> None:
         """Undo a batch that was not stored; its ids stay used, a commit whose answer got lost may exist."""

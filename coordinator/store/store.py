@@ -97,7 +97,9 @@ class Store:
             kept = await connection.execute(select(schema.wireguard_records))
             wireguard = [rows.wireguard_from(row) for row in kept]
             counters = await connection.execute(select(schema.counters))
+            last = await connection.scalar(select(func.max(schema.changes.c.seq)))
             return TailnetState(
+                seq=int(last or 0),
                 users={user.id: user for user in users},
                 nodes={node.id: node for node in nodes},
                 preauth_keys={key.id: key for key in keys},

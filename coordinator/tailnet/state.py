@@ -68,8 +68,10 @@ class AuditEntry:
 class TailnetState:
     """Everything durable (and the last written volatile facts), as loaded at start.
 
-    Nodes load with `online` False.
+    Nodes load with `online` False. `seq` is the number of the newest commit; None for a state nobody stored.
     """
+
+    seq: int | None = field(default=None, compare=False)
 
     users: Mapping[UserID, User] = field(default_factory=dict)
     nodes: Mapping[NodeID, Node] = field(default_factory=dict)

@@ -218,6 +218,20 @@ async def test_a_commit_in_doubt_is_settled_before_the_next(
     await tailnet.close()
 
 
+async def test_a_commit_of_somebody_else_is_noticed() -> None:
+    tailnet, store, _ = make_tailnet()
+    tailnet.start()
+    told: list[int] = []
+    tailnet.on_stranger(lambda: told.append(1))
+    for number in (1, 2):
+        await tailnet.execute(lambda directory, n=number: directory.put_user(make_user(n)))
+    assert not told
+    store.commits.append(ChangeSet())
+    await tailnet.execute(lambda directory: directory.put_user(make_user(3)))
+    assert told == [1]
+    await tailnet.close()
+
+
 async def test_every_entry_knows_where_its_command_came_from() -> None:
     tailnet, store, clock = make_tailnet()
     tailnet.start()
