@@ -68,6 +68,21 @@ async def log_request(request: web.Request, handler: Handler) -> web.StreamRespo
     return response
 
 
+def guarded(
+    route: web.RouteDef, check: Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]
+) -> web.RouteDef:
+    """The same route, logged, with a check that decides whether its handler is called."""
+    handler: Handler = route.handler
+
+    async def checked(request: web.Request) -> web.StreamResponse:
+        return await check(request, handler)
+
+    async def logged(request: web.Request) -> web.StreamResponse:
+        return await log_request(request, checked)
+
+    return web.RouteDef(route.method, route.path, logged, route.kwargs)
+
+
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Security headers on every answer."""
     response.headers.update(SECURITY_HEADERS)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-import shlex
-import sys
 from pathlib import Path
 
 from coordinator.tailnet.inventory import FINDINGS
 from coordinator.tailnet.inventory_csv import COLUMNS
 from tests.support.fake_tailscaled import FakeTailscaled
+from tests.support.page_commands import run_shown
 from tests.support.server_in_process import running_server
 
 PAGE = Path(__file__).parents[2] / "docs" / "inventory.md"
@@ -25,13 +23,7 @@ async def test_the_commands_of_the_page_work(tmp_path: Path) -> None:
         await client.register(await server.auth_key("ada"))
         await client.close()
         for command in commands:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "coordinator", "-c", str(server.config), *shlex.split(command),
-                stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-            )  # fmt: skip
-            out, _ = await process.communicate()
-            assert process.returncode == 0, f"{command}: {out.decode()}"
-            assert out.strip(), command
+            await run_shown(server, command)
 
 
 def test_the_page_knows_the_columns_and_the_findings() -> None:

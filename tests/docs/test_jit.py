@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-import shlex
-import sys
 from pathlib import Path
 
 from coordinator.settings.load import load_settings
 from tests.support.fake_tailscaled import FakeTailscaled
+from tests.support.page_commands import run_shown
 from tests.support.server_in_process import running_server
 
 PAGE = Path(__file__).parents[2] / "docs" / "jit.md"
@@ -41,10 +39,4 @@ async def test_the_commands_of_the_page_work(tmp_path: Path) -> None:
             await client.register(await server.auth_key(name))
             await client.close()
         for command in commands:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "coordinator", "-c", str(server.config), *shlex.split(command),
-                stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-            )  # fmt: skip
-            out, _ = await process.communicate()
-            assert process.returncode == 0, f"{command}: {out.decode()}"
-            assert out.strip(), command
+            await run_shown(server, command)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
-import shlex
-import sys
 from pathlib import Path
 
 from coordinator.tailnet.actors import Actor
+from tests.support.page_commands import run_shown
 from tests.support.server_in_process import Running, running_server
 from tests.support.wireguard_records import public_key
 
@@ -43,14 +41,7 @@ async def test_the_commands_of_the_page_work(tmp_path: Path) -> None:
             spelled = re.sub(
                 r"\$\(wg pubkey < (\w+)\.key\)", lambda match: public_key(match[1]), command
             ).replace("wireguard.yaml", str(file))
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "coordinator", "-c", str(server.config), *shlex.split(spelled),
-                stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-            )  # fmt: skip
-            out, _ = await process.communicate()
-            assert process.returncode == 0, f"{command}: {out.decode()}"
-            assert out.strip(), command
-            outputs[command] = out.decode()
+            outputs[command] = await run_shown(server, command, spelled)
     listed = next(each for command, each in outputs.items() if command.startswith("wireguard peers list"))
     assert "adas-laptop | active" in re.sub(" +", " ", listed)
     assert outputs["wireguard apply wireguard.yaml"].strip() == "Nothing to change."

@@ -8,9 +8,9 @@ from typing import Protocol
 from aiohttp import web
 
 from coordinator.services.admin_refusals import AdminRefusals
-from coordinator.web.api.bearer import Handler, recording_refusals
+from coordinator.web.api.bearer import recording_refusals
 from coordinator.web.api.body import MAX_BODY
-from coordinator.web.middleware import errors, log_request
+from coordinator.web.middleware import Handler, errors, log_request
 from coordinator.web.origin import take_origin
 
 

@@ -10,7 +10,7 @@ machine's owner, for that machine.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -26,11 +26,9 @@ from coordinator.tailnet.errors import ForbiddenError, UnauthenticatedError
 from coordinator.tailnet.rights import Right, may
 from coordinator.web.api.acting import acting, acting_as
 from coordinator.web.api.superiors import Superiors
-from coordinator.web.middleware import log_request
+from coordinator.web.middleware import Handler, guarded
 from coordinator.web.origin import origin_of, take_origin
 from coordinator.web.visitors import Visitor, visited_by
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _NOUNS: Mapping[str, tuple[Right, Right]] = {
     "node": ("nodes:read", "nodes:write"),
@@ -105,15 +103,7 @@ class BearerGuard:
 
     def guard(self, route: web.RouteDef) -> web.RouteDef:
         """The same route, for callers with a key."""
-        handler: Handler = route.handler
-
-        async def checked(request: web.Request) -> web.StreamResponse:
-            return await self._check(request, handler)
-
-        async def logged(request: web.Request) -> web.StreamResponse:
-            return await log_request(request, checked)
-
-        return web.RouteDef(route.method, route.path, logged, route.kwargs)
+        return guarded(route, self._check)
 
     async def _check(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         remote = request.remote or ""

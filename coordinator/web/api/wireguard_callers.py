@@ -26,7 +26,7 @@ from coordinator.web.api.acting import acting_as
 from coordinator.web.api.bearer import recording_refusals
 from coordinator.web.api.wireguard_peers import CALLER
 from coordinator.web.errors import problem
-from coordinator.web.middleware import log_request
+from coordinator.web.middleware import Handler, guarded
 from coordinator.web.origin import take_origin
 
 BURST, PER_MINUTE = 30, 30
@@ -34,7 +34,6 @@ BURST, PER_MINUTE = 30, 30
 MAX_TOKEN = 16_384
 """Characters of an ID token."""
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 VerifyIDToken = Callable[[str], Awaitable[User]]
 """The user an ID token speaks of; CoordinatorError when it does not hold."""
 UserOf = Callable[[int], User | None]
@@ -72,15 +71,7 @@ class WireGuardCallers:
 
     def guard(self, route: web.RouteDef) -> web.RouteDef:
         """The same route, for callers who prove themselves."""
-        handler: Handler = route.handler
-
-        async def checked(request: web.Request) -> web.StreamResponse:
-            return await self._check(request, handler)
-
-        async def logged(request: web.Request) -> web.StreamResponse:
-            return await log_request(request, checked)
-
-        return web.RouteDef(route.method, route.path, logged, route.kwargs)
+        return guarded(route, self._check)
 
     async def _check(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         remote = request.remote or ""

@@ -1,5 +1,6 @@
 """What is on disk, and who may read it."""
 
+import shutil
 import subprocess
 from datetime import timedelta
 from pathlib import Path
@@ -10,6 +11,7 @@ from coordinator.gateway.clock import Anchor
 from coordinator.gateway.state import State, StateError, new_private_key
 from coordinator.wireguard.wire import Noticed
 from tests.coordinator.gateway.builders import NOW, key, peer, wish
+from tests.support.prerequisites import require
 
 
 @pytest.fixture
@@ -94,9 +96,7 @@ def test_keys_are_as_wg_makes_them(state: State) -> None:
     assert private != new_private_key()
     assert key(0) != private
     made = state.key("k0")
-    try:
-        text = Path(made.path).read_text()
-        done = subprocess.run(["wg", "pubkey"], input=text, capture_output=True, text=True, check=True)
-    except FileNotFoundError:
-        pytest.skip("no `wg` here to compare with")
+    require([] if shutil.which("wg") else ["no `wg` command"], "a comparison with its keys")
+    text = Path(made.path).read_text()
+    done = subprocess.run(["wg", "pubkey"], input=text, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == made.public
