@@ -251,5 +251,7 @@ changes = Table(
     Column("seq", BigInteger, primary_key=True, autoincrement=False),
     Column("at", Moment, nullable=False),
     Column("summary", Text, nullable=False),
+    Column("touched", Text, nullable=True),
 )
-"""One row a commit, `seq` without gaps: what another instance reads to follow."""
+"""One row a commit, `seq` without gaps: what another instance reads to follow. `touched` is JSON, the ids of
+rows by table; null: not recorded."""

@@ -7,7 +7,7 @@ advisory lock is held while it is taken, and a notification names it, so that ot
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import cache
@@ -24,6 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from coordinator.store import rows, schema
 from coordinator.store.audit_log import AuditLog, append
 from coordinator.store.engine import make_engine, reading
+from coordinator.store.following import missed_since, touched
 from coordinator.store.migrate import migrate
 from coordinator.tailnet.errors import (
     ConflictError,
@@ -33,7 +34,7 @@ from coordinator.tailnet.errors import (
     UnavailableError,
 )
 from coordinator.tailnet.nodes import Node
-from coordinator.tailnet.state import ChangeSet, StoredPolicy, TailnetState
+from coordinator.tailnet.state import ChangeSet, Missed, StoredPolicy, TailnetState
 from coordinator.tailnet.users import UserID
 
 CHANNEL = "coordinator_changes"
@@ -111,11 +112,23 @@ class Store:
                 counters={row.name: int(row.value) for row in counters},
             )
 
-    async def commit(self, changes: ChangeSet) -> int:
+    async def commit(
+        self,
+        changes: ChangeSet,
+        *,
+        after: int | None = None,
+        redo: Callable[[Missed], ChangeSet] | None = None,
+    ) -> int:
         """Write a batch in one transaction.
 
+        Args:
+            changes: The batch.
+            after: The newest commit its makers know of, where other instances may write, too.
+            redo: Called when there are newer ones, while nobody else can commit: takes them over and returns
+                the batch as it is on top of them; nothing is written when that is empty.
+
         Returns:
-            The commit's `seq`.
+            The `seq` of this commit, or of the newest when nothing was written.
 
         Raises:
             ConflictError: a unique value is taken; nothing was written.
@@ -127,7 +140,13 @@ class Store:
         mark, complete = secrets.token_hex(8), False
         try:
             async with self._begin(self._engine) as connection:
-                seq = await self._write(connection, changes, mark)
+                if after is not None and redo is not None:
+                    await _lock_log(connection)
+                    if (missed := await missed_since(connection, after)) is not None:
+                        changes, after = redo(missed), missed.seq
+                        if not changes:
+                            return after
+                seq = await self._write(connection, changes, mark, after)
                 complete = True
         except UnavailableError as error:
             if not complete:
@@ -136,6 +155,19 @@ class Store:
             raise InDoubtError(error.message, mark) from error
         self.audit.appended(len(changes.audit))
         return seq
+
+    async def missed(self, after: int) -> Missed | None:
+        """What was committed since `after`, as of one moment; None when nothing was.
+
+        Raises:
+            UnavailableError: the database does not answer.
+        """
+        async with self._begin(self._reading) as connection:
+            missed = await missed_since(connection, after)
+        if missed is not None:
+            # Their entries are in the log as well; whoever carries them elsewhere looks.
+            self.audit.appended(missed.seq - after)
+        return missed
 
     async def landed(self, mark: str) -> bool:
         """Whether a commit in doubt was taken; after this answer it cannot be any more.
@@ -155,7 +187,9 @@ class Store:
             self.audit.appended(entries)
         return found
 
-    async def _write(self, connection: AsyncConnection, changes: ChangeSet, mark: str) -> int:
+    async def _write(
+        self, connection: AsyncConnection, changes: ChangeSet, mark: str, after: int | None
+    ) -> int:
         """All rows of a batch, in an order that no constraint minds."""
         await _delete(connection, schema.nodes, changes.delete_nodes)
         await _delete(connection, schema.preauth_keys, changes.delete_preauth_keys)
@@ -195,7 +229,7 @@ class Store:
         await _put_counters(connection, changes.counters)
         # Late, as it holds the head of the log until the commit.
         await append(connection, changes.audit)
-        return await _log(connection, changes, mark)
+        return await _log(connection, changes, mark, after)
 
     async def save_volatile(self, nodes: Sequence[Node]) -> None:
         """Write the volatile columns; nodes without a row are ignored.
@@ -317,13 +351,14 @@ async def _lock_log(connection: AsyncConnection) -> None:
         await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _SEQ_LOCK})
 
 
-async def _log(connection: AsyncConnection, changes: ChangeSet, mark: str) -> int:
+async def _log(connection: AsyncConnection, changes: ChangeSet, mark: str, after: int | None) -> int:
     """Take the next `seq`. Under a lock: else a later number could be committed first and the earlier be
-    missed.
+    missed. Whoever knows the newest commit, `after`, holds it already.
     """
-    await _lock_log(connection)
-    last = await connection.scalar(select(func.max(schema.changes.c.seq)))
-    seq = int(last or 0) + 1
+    if after is None:
+        await _lock_log(connection)
+        after = int(await connection.scalar(select(func.max(schema.changes.c.seq))) or 0)
+    seq = after + 1
     summary = ",".join(
         f"{name}:{len(getattr(changes, name))}"
         for name in (
@@ -341,7 +376,12 @@ async def _log(connection: AsyncConnection, changes: ChangeSet, mark: str) -> in
     )
     await connection.execute(
         insert(schema.changes),
-        {"seq": seq, "at": datetime.now(UTC), "summary": f"{mark} {summary}".rstrip()},
+        {
+            "seq": seq,
+            "at": datetime.now(UTC),
+            "summary": f"{mark} {summary}".rstrip(),
+            "touched": touched(changes),
+        },
     )
     if seq % 1000 == 0:
         await connection.execute(delete(schema.changes).where(schema.changes.c.seq <= seq - KEPT_CHANGES))

@@ -7,7 +7,7 @@ the writer itself is in `services.tailnet`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -375,6 +375,30 @@ class Directory:
         """What has changed since the last `settle`."""
         return self._changes
 
+    def absorb(self, changes: ChangeSet) -> None:
+        """Take over what another instance has committed; nothing of ours may be pending."""
+        concerned = [*changes.delete_nodes, *changes.put_nodes]
+        # Nodes may have exchanged names: what was goes first.
+        for node in [self._nodes.pop(each) for each in concerned if each in self._nodes]:
+            self._unindex(node)
+        for node in changes.put_nodes.values():
+            self._nodes[node.id] = node
+            self._index(node)
+        for key_id in [*changes.delete_preauth_keys, *changes.put_preauth_keys]:
+            if (former := self._keys.pop(key_id, None)) is not None:
+                del self._key_by_prefix[former.prefix]
+        for key in changes.put_preauth_keys.values():
+            self._keys[key.id] = key
+            self._key_by_prefix[key.prefix] = key.id
+        _merge(self._users, changes.put_users, changes.delete_users)
+        _merge(self._access, changes.put_access, ())
+        _merge(self._api_keys, changes.put_api_keys, changes.delete_api_keys)
+        _merge(self._identities, changes.put_identities, changes.delete_identities)
+        self.wireguard.absorb(changes.put_wireguard.values(), changes.delete_wireguard)
+        self._counters.update(changes.counters)
+        if changes.put_policies:
+            self.policy = changes.put_policies[-1]
+
     def settle(self) -> None:
         """Forget the undo log and the pending changes: they are committed."""
         self._undo.clear()
@@ -420,6 +444,12 @@ class Directory:
                 puts[key] = before
 
         self._undo.append(undo)
+
+
+def _merge(mapping: dict[Any, Any], puts: Mapping[Any, Any], deletes: Collection[Any]) -> None:
+    for key in deletes:
+        mapping.pop(key, None)
+    mapping.update(puts)
 
 
 def _restore(mapping: dict[Any, Any], key: Any, before: Any) -> None:

@@ -129,3 +129,11 @@ class ChangeSet:
                 self.counters,
             )
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Missed:
+    """What other instances have committed, as of the commit `seq`; `changes` None: too much to be told."""
+
+    seq: int
+    changes: ChangeSet | None

@@ -6,7 +6,7 @@ not hold its name or its key, but its addresses rest.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 
 from coordinator.tailnet.errors import NotFoundError
@@ -116,6 +116,16 @@ class WireGuardRecords:
         record = self._records[key]
         self._unset(record)
         return lambda: self._set(record)
+
+    def absorb(self, puts: Iterable[Record], deletes: Iterable[str]) -> None:
+        """Take over what another instance has committed."""
+        puts = list(puts)
+        # Records may have exchanged names, keys or addresses: what was goes first.
+        for key in [*deletes, *(record.key for record in puts)]:
+            if (former := self._records.get(key)) is not None:
+                self._unset(former)
+        for record in puts:
+            self._set(record)
 
     # inner
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import fields
 from ipaddress import ip_network
 from typing import Any
 
@@ -23,7 +24,7 @@ from coordinator.tailnet.errors import UnavailableError
 from coordinator.tailnet.facts import tailnet_facts
 from coordinator.tailnet.nodes import Node
 from coordinator.tailnet.snapshot import Snapshot
-from coordinator.tailnet.state import ChangeSet, TailnetState
+from coordinator.tailnet.state import ChangeSet, Missed, TailnetState
 from tests.support.builders import FakeClock
 
 PREFIXES = Prefixes(v4=ip_network("100.64.0.0/10"), v6=ip_network("fd7a:115c:a1e0::/48"))  # type: ignore[arg-type]
@@ -50,11 +51,29 @@ class MemoryStore:
         self.saved: list[Node] = []
         self.broken = False
 
-    async def commit(self, changes: ChangeSet) -> int:
+    async def commit(
+        self,
+        changes: ChangeSet,
+        *,
+        after: int | None = None,
+        redo: Callable[[Missed], ChangeSet] | None = None,
+    ) -> int:
         if self.broken:
             raise UnavailableError("the database is away")
-        self.commits.append(changes)
+        if after is not None and redo is not None:
+            missed = await self.missed(after)
+            if missed is not None:
+                changes = redo(missed)
+        if changes:
+            self.commits.append(changes)
         return len(self.commits)
+
+    async def missed(self, after: int) -> Missed | None:
+        if self.broken:
+            raise UnavailableError("the database is away")
+        if len(self.commits) == after:
+            return None
+        return Missed(seq=len(self.commits), changes=merged(self.commits[after:]))
 
     async def landed(self, mark: str) -> bool:
         if self.broken:
@@ -65,6 +84,27 @@ class MemoryStore:
         if self.broken:
             raise UnavailableError("the database is away")
         self.saved.extend(nodes)
+
+
+def merged(commits: Iterable[ChangeSet]) -> ChangeSet:
+    """Several commits as one, as whoever missed them is told."""
+    whole = ChangeSet()
+    for changes in commits:
+        for table in fields(ChangeSet):
+            value, ours = getattr(changes, table.name), getattr(whole, table.name)
+            if isinstance(value, dict):
+                ours.update(value)
+                for each in value:
+                    other = table.name.replace("put_", "delete_")
+                    if other != table.name:
+                        getattr(whole, other, set()).discard(each)
+            elif isinstance(value, set):
+                ours.update(value)
+                for each in value:
+                    getattr(whole, table.name.replace("delete_", "put_")).pop(each, None)
+            elif table.name != "audit":
+                ours.extend(value)
+    return whole
 
 
 def make_world(state: TailnetState, policy: Policy | None = None) -> World:

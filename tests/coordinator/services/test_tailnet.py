@@ -10,7 +10,7 @@ import pytest
 
 from acl import OpenWindow
 from coordinator.audit.origin import acting_from
-from coordinator.services import tailnet as services_tailnet
+from coordinator.services import writer as services_writer
 from coordinator.tailnet.actors import Actor, Origin
 from coordinator.tailnet.directory import Directory
 from coordinator.tailnet.errors import ConflictError, InDoubtError, UnavailableError
@@ -198,13 +198,13 @@ async def test_a_commit_in_doubt_is_settled_before_the_next(
     tailnet.start()
     commit = store.commit
 
-    async def lossy(changes: ChangeSet) -> int:
+    async def lossy(changes: ChangeSet, **_: object) -> int:
         store.broken = True
         raise InDoubtError("the connection broke", mark)
 
     monkeypatch.setattr(store, "commit", lossy)
-    monkeypatch.setattr(services_tailnet, "DOUBT_INTERVAL", 0.01)
-    monkeypatch.setattr(services_tailnet, "DOUBT_SECONDS", 0.05)
+    monkeypatch.setattr(services_writer, "DOUBT_INTERVAL", 0.01)
+    monkeypatch.setattr(services_writer, "DOUBT_SECONDS", 0.05)
     first = asyncio.create_task(tailnet.execute(lambda directory: directory.put_user(make_user(1))))
     with pytest.raises(UnavailableError, match="not known yet"):
         await first  # the database stays away for longer than callers wait
