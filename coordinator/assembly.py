@@ -10,7 +10,10 @@ from datetime import UTC, datetime
 from time import monotonic
 from typing import Protocol
 
+from sqlalchemy import URL
+
 from acl import PolicyIndex
+from coordinator.instances_setup import join_instances, make_instances
 from coordinator.map_settings import ConfigMaker
 from coordinator.netmap.config import MapConfig
 from coordinator.netmap.fragments import Fragments
@@ -44,7 +47,6 @@ from coordinator.services.users import UserService
 from coordinator.services.wireguard import WireGuard
 from coordinator.settings.model import Database, Settings
 from coordinator.store.engine import postgres_url, sqlite_url
-from coordinator.store.instance_lock import instance_lock
 from coordinator.store.store import Store
 from coordinator.tailnet.addresses import Prefixes
 from coordinator.tailnet.change_log import ChangeLog
@@ -94,6 +96,8 @@ class Services:
     inventory: InventoryService
     rotation: KeyRotation
     refusals: AdminRefusals
+    on_duty: Callable[[], bool]
+    """Whether this instance does what only one shall do."""
 
     async def healthy(self) -> bool:
         """Whether the database answers."""
@@ -105,7 +109,12 @@ class Services:
 
 
 async def start_services(
-    settings: Settings, stack: AsyncExitStack, store: Store, *, certificate_sha256: str | None
+    settings: Settings,
+    stack: AsyncExitStack,
+    store: Store,
+    *,
+    certificate_sha256: str | None,
+    noise_key: str,
 ) -> Services:
     """Load the tailnet and start what works on it; the stack stops it in reverse order.
 
@@ -114,6 +123,7 @@ async def start_services(
         stack: Takes what has to be stopped.
         store: Open.
         certificate_sha256: Pin of the relay's own certificate, if it has one.
+        noise_key: The public half of the server's key, as text.
 
     Raises:
         CoordinatorError, PolicyError: what is wrong, fit to be shown.
@@ -137,6 +147,12 @@ async def start_services(
     minted = await _start_access(access, tailnet, stack, (tailnet, policy, sessions, sweeper))
     live = LiveConfig(tailnet, make, watched=make.files, maps=maps, every=settings.derp_refresh)
     _start_live(live, stack, fetched=fetched)
+    instances = None
+    if settings.database.kind == "postgres":
+        instances = make_instances(store, utc_now, settings.server_url, noise_key, make.relay)
+        url = database_url(settings.database)
+        await join_instances(stack, url, store, instances, tailnet, sessions, make, live)
+    on_duty = instances.on_duty if instances is not None else _always
     inventory = InventoryService(tailnet, [NodeInventory(tailnet, access)], settings.rotation_age)
     return Services(
         store=store,
@@ -159,11 +175,19 @@ async def start_services(
         approval=DeviceApproval(tailnet),
         limits=limits,
         identities=IdentityService(tailnet),
-        wireguard=start_wireguard(stack, settings, tailnet, policy, access, state.wireguard, inventory),
+        wireguard=start_wireguard(
+            stack, settings, tailnet, policy, access, state.wireguard, inventory, on_duty=on_duty
+        ),
+        on_duty=on_duty,
         rotation=KeyRotation(tailnet),
         refusals=AdminRefusals(tailnet),
         inventory=inventory,
     )
+
+
+def _always() -> bool:
+    """There is one instance only."""
+    return True
 
 
 def _start_live(live: LiveConfig, stack: AsyncExitStack, *, fetched: bool) -> None:
@@ -252,17 +276,14 @@ def _tailnet(settings: Settings, store: Store, state: TailnetState, config: MapC
         associated_domains=settings.associated_domains,
         auto_updates=settings.auto_update_enabled,
         declared_groups=_declared_groups(settings),
+        shared=settings.database.kind == "postgres",
     )
 
 
-async def open_store(database: Database, stack: AsyncExitStack, taken_over: Callable[[], None]) -> Store:
-    """Open the database, migrated to the newest schema; the stack closes it.
-
-    On PostgreSQL this waits while another instance serves from the same database; `taken_over` is called when
-    that comes about later.
-    """
+def database_url(database: Database) -> URL:
+    """Where the database is."""
     if database.kind == "postgres":
-        url = postgres_url(
+        return postgres_url(
             database.host,
             database.port,
             database.name,
@@ -270,11 +291,14 @@ async def open_store(database: Database, stack: AsyncExitStack, taken_over: Call
             database.password.reveal(),
             database.ssl,
         )
-        await stack.enter_async_context(instance_lock(url, taken_over))
-    else:
+    return sqlite_url(database.sqlite_path, wal=database.write_ahead_log)
+
+
+async def open_store(database: Database, stack: AsyncExitStack) -> Store:
+    """Open the database, migrated to the newest schema; the stack closes it."""
+    if database.kind != "postgres":
         database.sqlite_path.parent.mkdir(parents=True, exist_ok=True)
-        url = sqlite_url(database.sqlite_path, wal=database.write_ahead_log)
-    store = await Store.open(url, echo=database.debug)
+    store = await Store.open(database_url(database), echo=database.debug)
     stack.push_async_callback(store.close)
     return store
 

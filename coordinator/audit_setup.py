@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 
 from coordinator.audit.export import Exporter
@@ -42,17 +42,20 @@ async def start_audit(
     tailnet: Tailnet,
     policy: PolicyService,
     more: Sequence[Sink] = (),
+    *,
+    on_duty: Callable[[], bool],
 ) -> AuditService:
     """Start the sinks, and record that the server started: with which version, under which policy.
 
     The policy file may have been another one while no server was there to see it change. `more` are sinks of
-    others.
+    others; `on_duty` says whether this instance does what only one shall do.
     """
     sinks = [*make_sinks(settings), *more]
-    exporter = Exporter(store.audit, sinks)
+    exporter = Exporter(store.audit, sinks, on_duty=on_duty)
     exporter.start()
     stack.push_async_callback(exporter.close)
-    retention = AuditRetention(store.audit, settings.retention, [sink.name for sink in sinks], tailnet.clock)
+    names = [sink.name for sink in sinks]
+    retention = AuditRetention(store.audit, settings.retention, names, tailnet.clock, on_duty)
     retention.start()
     stack.push_async_callback(retention.close)
     after = {"version": version_document()["version"], "policy": fingerprint(policy.text)}

@@ -32,6 +32,19 @@ class ConfigMaker:
     def __init__(self, settings: Settings, certificate_sha256: str | None) -> None:
         self._settings = settings
         self._certificate_sha256 = certificate_sha256
+        self._older: tuple[EmbeddedRelay, ...] = ()
+        self._younger: tuple[EmbeddedRelay, ...] = ()
+
+    @property
+    def relay(self) -> EmbeddedRelay | None:
+        """The relay of this server, if clients are told of it."""
+        return _embedded_relay(self._settings, self._certificate_sha256)
+
+    def neighbours(self, older: Sequence[EmbeddedRelay], younger: Sequence[EmbeddedRelay]) -> None:
+        """The relays of other instances, by whether they are longer at work: of one region the oldest counts,
+        so that all instances tell clients the same.
+        """
+        self._older, self._younger = tuple(older), tuple(younger)
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -49,7 +62,9 @@ class ConfigMaker:
             settings = with_extra_records(self._settings)
         except SettingsError as error:
             raise InvalidError("; ".join(error.problems)) from error
-        return map_config(settings, certificate_sha256=self._certificate_sha256, fetched=fetched)
+        relay = self.relay
+        own = () if relay is None else (relay,)
+        return _map_config(settings, (*self._older, *own, *self._younger), fetched)
 
 
 def map_config(
@@ -66,6 +81,12 @@ def map_config(
         InvalidError: a DERP file is wrong, or there is no region at all.
     """
     relay = _embedded_relay(settings, certificate_sha256)
+    return _map_config(settings, () if relay is None else (relay,), fetched)
+
+
+def _map_config(
+    settings: Settings, relays: Sequence[EmbeddedRelay], fetched: Sequence[DERPRegion]
+) -> MapConfig:
     local = [region for path in settings.derp_paths for region in _regions_from_file(path)]
     regions = [*fetched, *local]
     prefixes = [network for network in (settings.prefix_v4, settings.prefix_v6) if network is not None]
@@ -79,8 +100,8 @@ def map_config(
         capabilities["https://tailscale.com/cap/file-sharing"] = None
     return MapConfig(
         base_domain=dns.base_domain,
-        derp_map=build_derp_map(relay, regions, pinning=True),
-        derp_map_unpinned=build_derp_map(relay, regions, pinning=False),
+        derp_map=build_derp_map(relays, regions, pinning=True),
+        derp_map_unpinned=build_derp_map(relays, regions, pinning=False),
         dns=build_dns_config(
             DNSSettings(
                 magic_dns=dns.magic_dns,

@@ -83,7 +83,12 @@ async def start_oidc(
     await _discover(providers, needed=settings.oidc.needed_at_start)
     sealer = TokenSealer(noise_key, secrets.token_bytes)
     refresher = IdentityRefresher(
-        services.identities, providers, sealer, utc_now, settings.oidc.refresh_interval
+        services.identities,
+        providers,
+        sealer,
+        utc_now,
+        settings.oidc.refresh_interval,
+        services.on_duty,
     )
     refresher.start()
     stack.push_async_callback(refresher.close)

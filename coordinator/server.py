@@ -43,7 +43,13 @@ from coordinator.services.policy import PolicyService
 from coordinator.services.tailnet import Tailnet
 from coordinator.settings.model import Settings
 from coordinator.tailcfg.errors import WireError
-from coordinator.tailcfg.keys import machine_key_from_bytes, node_key_from_bytes, parse_node_key, raw_bytes
+from coordinator.tailcfg.keys import (
+    MachineKey,
+    machine_key_from_bytes,
+    node_key_from_bytes,
+    parse_node_key,
+    raw_bytes,
+)
 from coordinator.tailnet.errors import CoordinatorError, InvalidError
 from coordinator.telemetry.collector import Collector
 from coordinator.telemetry.logging import configure_logging
@@ -180,7 +186,7 @@ class Server:
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(number, _end, stop, _Stop(restart=False))
             loop.add_signal_handler(signal.SIGUSR2, _end, stop, _Stop(restart=True))
-            self._services.tailnet.on_stranger(self._stand_by)
+            self._services.tailnet.on_stranger(self._begin_again)
             loop.add_signal_handler(signal.SIGHUP, lambda: spawn("policy reload", policy.reload()))
             # For a process of its own; within somebody else's the collector is not ours to rein in.
             collector = Collector()
@@ -194,8 +200,8 @@ class Server:
             log.info("stopping", restart=result.restart)
         return result
 
-    def _stand_by(self) -> None:
-        """Another instance serves: begin again, from what is stored once that one has ended."""
+    def _begin_again(self) -> None:
+        """What is in memory cannot be brought in line with what is stored: load it anew."""
         if self._stop is not None:
             _end(self._stop, _Stop(restart=True))
 
@@ -209,8 +215,10 @@ class Server:
             raise InvalidError(f"another server is running on {self._settings.unix_socket}")
         noise_key = load_or_create_noise_key(self._settings.noise_private_key_path)
         pin = self._relay_certificate()
-        store = await open_store(self._settings.database, stack, self._stand_by)
-        services = self._services = await start_services(self._settings, stack, store, certificate_sha256=pin)
+        store = await open_store(self._settings.database, stack)
+        services = self._services = await start_services(
+            self._settings, stack, store, certificate_sha256=pin, noise_key=_public_text(noise_key)
+        )
         tailnet = services.tailnet
         signing_key = load_or_create_id_token_key(self._settings.id_token_key_path)
         tokens = IDTokens(tailnet, signing_key, self._settings.server_url, secrets.token_hex, monotonic)
@@ -225,6 +233,7 @@ class Server:
             tailnet,
             services.policy,
             alert_sinks(self._settings.wireguard),
+            on_duty=services.on_duty,
         )
         wireguard = WireGuardRoutes(services.wireguard, services.users, services.limits)
         nouns = [*api_nouns(services, audit), ways.api, wireguard]
@@ -286,7 +295,7 @@ class Server:
     def _pages(self, noise_key: bytes) -> PublicPages:
         services = self._services
         return PublicPages(
-            machine_key=machine_key_from_bytes(public_key(noise_key)),
+            machine_key=_public_text(noise_key),
             version=version_document(),
             healthy=services.healthy,
             verify=lambda text: _may_relay(services.tailnet, text),
@@ -433,6 +442,10 @@ def _control_server(noise_key: bytes, services: Services, tokens: IDTokens) -> C
             }
         ),
     )
+
+
+def _public_text(noise_key: bytes) -> MachineKey:
+    return machine_key_from_bytes(public_key(noise_key))
 
 
 def _end(stop: asyncio.Future[_Stop], how: _Stop) -> None:

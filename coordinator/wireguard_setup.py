@@ -38,6 +38,7 @@ def start_wireguard(
     inventory: InventoryService,
     *,
     random_bytes: Callable[[int], bytes] = secrets.token_bytes,
+    on_duty: Callable[[], bool] = lambda: True,
 ) -> WireGuard:
     """Build and start it; the stack stops it.
 
@@ -49,6 +50,7 @@ def start_wireguard(
         access: For windows.
         records, inventory: As loaded; gets one more kind of keys.
         random_bytes: So many random bytes.
+        on_duty: Whether this instance does what only one shall do.
     """
     chosen = settings.wireguard
     book = WireGuardBook(tailnet, records)
@@ -64,7 +66,7 @@ def start_wireguard(
         key_age=chosen.key_age,
         keep_ended=chosen.keep_ended,
     )
-    keeper = WireGuardKeeper(tailnet, book, openings, observation, alerts, keeping)
+    keeper = WireGuardKeeper(tailnet, book, openings, observation, alerts, keeping, on_duty)
     access.windows.on_refresh(wishes.poke)
     for part in (wishes, keeper):
         part.start()

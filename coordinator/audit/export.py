@@ -54,12 +54,19 @@ class Exporter:
     Args:
         audit: The log.
         sinks: Where it goes.
+        on_duty: Whether it is for this instance to carry anything now.
         retry_first: Seconds before the first try after a failure; doubled up to `RETRY_MOST`.
     """
 
     def __init__(
-        self, audit: ExportedLog, sinks: Sequence[Sink], *, retry_first: float = RETRY_FIRST
+        self,
+        audit: ExportedLog,
+        sinks: Sequence[Sink],
+        *,
+        on_duty: Callable[[], bool] = lambda: True,
+        retry_first: float = RETRY_FIRST,
     ) -> None:
+        self._on_duty = on_duty
         self._audit = audit
         self._sinks = sinks
         self._retry_first = retry_first
@@ -93,7 +100,7 @@ class Exporter:
         while True:
             news.clear()
             last = self._stop.is_set()
-            failed = await self._try(sink)
+            failed = self._on_duty() and await self._try(sink)
             if last:
                 return
             if failed:

@@ -71,14 +71,16 @@ def embedded_region(relay: EmbeddedRelay, *, pinning: bool) -> DERPRegion:
     )
 
 
-def build_derp_map(relay: EmbeddedRelay | None, others: Iterable[DERPRegion], *, pinning: bool) -> DERPMap:
-    """All regions, keyed by id; the embedded one wins over a file that has the same id.
+def build_derp_map(
+    relays: Sequence[EmbeddedRelay], others: Iterable[DERPRegion], *, pinning: bool
+) -> DERPMap:
+    """All regions, keyed by id; embedded ones win over a file that has the same id, the first of them most.
 
     Raises:
         InvalidError: there is none: clients without a relay never come up.
     """
     regions = {str(region.region_id): region for region in others}
-    if relay is not None:
+    for relay in reversed(relays):
         region = embedded_region(relay, pinning=pinning)
         regions[str(region.region_id)] = region
     if not regions:

@@ -40,6 +40,7 @@ from coordinator.tailnet.errors import (
     NotFoundError,
 )
 from coordinator.tailnet.nodes import Node
+from coordinator.tailnet.state import ChangeSet
 from coordinator.tailnet.users import User, require_active
 
 log = structlog.get_logger(__name__)
@@ -60,6 +61,7 @@ class AccessService:
         self.requests = {request.id: request for request in requests}
         self.rules = AccessRules(tailnet, policy)
         self.windows = AccessWindows(tailnet, self.rules, self.requests)
+        tailnet.on_commit(self._take)
 
     # reading
 
@@ -286,7 +288,10 @@ class AccessService:
         return await self._apply(command)
 
     async def _apply(self, command: Callable[[Directory], AccessRequest]) -> AccessRequest:
-        request = await self._tailnet.execute(command)
-        self.requests[request.id] = request
-        self.windows.refresh()
-        return request
+        return await self._tailnet.execute(command)
+
+    def _take(self, changes: ChangeSet) -> None:
+        """Follow every commit, also those of other instances: what opens or closes does so at once."""
+        if changes.put_access:
+            self.requests.update(changes.put_access)
+            self.windows.refresh()

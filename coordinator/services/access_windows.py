@@ -108,7 +108,7 @@ class AccessWindows:
             directory.put_access(ended)
             return ended
 
-        self._requests[request.id] = await self._tailnet.execute(command)
+        await self._tailnet.execute(command)
 
     def _pause(self) -> float:
         """Seconds until the next look: at once when a window ends, and often anyway, as a clock may jump."""

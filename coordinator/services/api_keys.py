@@ -12,6 +12,7 @@ from coordinator.tailnet.api_keys import ApiKey, api_key_matches, new_api_secret
 from coordinator.tailnet.directory import Directory
 from coordinator.tailnet.errors import InvalidError, NotFoundError
 from coordinator.tailnet.preauth_keys import hash_secret
+from coordinator.tailnet.state import ChangeSet
 from coordinator.tailnet.users import User, UserID, require_active
 
 SECRET_BYTES = 38
@@ -29,6 +30,7 @@ class ApiKeyService:
         self._tailnet = tailnet
         self._keys = {key.prefix: key for key in keys}
         self._random_bytes = random_bytes
+        tailnet.on_commit(self._take)
 
     def list(self) -> list[ApiKey]:
         """All keys, by id."""
@@ -65,16 +67,17 @@ class ApiKeyService:
             self._put(directory, key, actor, "apikey.create")
             return key
 
-        key = await self._tailnet.execute(command)
-        self._keys[prefix] = key
-        return key, text
+        return await self._tailnet.execute(command), text
 
     async def expire(self, *, prefix: str = "", key_id: int | None = None, actor: Actor) -> None:
         """End a key now."""
         found = self._find(prefix, key_id)
-        ended = replace(found, expiration=self._tailnet.clock())
-        await self._tailnet.execute(lambda directory: self._put(directory, ended, actor, "apikey.expire"))
-        self._keys[found.prefix] = ended
+
+        def command(directory: Directory) -> None:
+            ended = replace(directory.api_key(found.id), expiration=self._tailnet.clock())
+            self._put(directory, ended, actor, "apikey.expire")
+
+        await self._tailnet.execute(command)
 
     async def delete(self, *, prefix: str = "", key_id: int | None = None, actor: Actor) -> None:
         """Remove a key."""
@@ -86,7 +89,6 @@ class ApiKeyService:
             directory.audit(now, actor, "apikey.delete", target, name=found.masked)
 
         await self._tailnet.execute(command)
-        del self._keys[found.prefix]
 
     def authenticate(self, text: str) -> ApiKey | None:
         """The key a text proves, if it is valid and its user is not shut out."""
@@ -107,10 +109,15 @@ class ApiKeyService:
         now = self._tailnet.clock()
         if key.last_seen is not None and now - key.last_seen < SEEN_INTERVAL:
             return
-        current = replace(key, last_seen=now)
-        self._keys[key.prefix] = current
+        # At once, so that requests that come together store it once.
+        self._keys[key.prefix] = replace(key, last_seen=now)
         actor = Actor(kind="api_key", name=key.prefix)
-        await self._tailnet.execute(lambda directory: self._put(directory, current, actor, "apikey.use"))
+
+        def command(directory: Directory) -> None:
+            current = replace(directory.api_key(key.id), last_seen=now)
+            self._put(directory, current, actor, "apikey.use")
+
+        await self._tailnet.execute(command)
 
     def role(self, key: ApiKey) -> str | None:
         """The role whose rights a key has; None: all rights."""
@@ -128,6 +135,12 @@ class ApiKeyService:
     def user(self, key: ApiKey) -> User | None:
         """Who a key stands for; None: nobody, so its holder names whom they act for."""
         return None if key.user_id is None else self._tailnet.snapshot.users[key.user_id]
+
+    def _take(self, changes: ChangeSet) -> None:
+        """Follow every commit, also those of other instances."""
+        for key in [each for each in self._keys.values() if each.id in changes.delete_api_keys]:
+            del self._keys[key.prefix]
+        self._keys |= {key.prefix: key for key in changes.put_api_keys.values()}
 
     def _find(self, prefix: str, key_id: int | None) -> ApiKey:
         if bool(prefix) == (key_id is not None):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -34,9 +34,18 @@ class AuditRetention:
         retention: How long entries stay; zero for ever.
         sinks: Names of those that must have taken an entry before.
         clock: The time.
+        on_duty: Whether it is for this instance to look.
     """
 
-    def __init__(self, audit: PrunableLog, retention: timedelta, sinks: Sequence[str], clock: Clock) -> None:
+    def __init__(
+        self,
+        audit: PrunableLog,
+        retention: timedelta,
+        sinks: Sequence[str],
+        clock: Clock,
+        on_duty: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._on_duty = on_duty
         self._audit = audit
         self._retention = retention
         self._sinks = sinks
@@ -64,7 +73,8 @@ class AuditRetention:
     async def _look_forever(self) -> None:
         while True:
             try:
-                await self.look()
+                if self._on_duty():
+                    await self.look()
             except CoordinatorError as error:
                 log.warning("audit entries not given up yet", error=error.message)
             await asyncio.sleep(INTERVAL)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 import structlog
@@ -34,6 +34,7 @@ class IdentityRefresher:
         sealer: Opens and seals refresh tokens.
         clock: Tells what is due.
         interval: How often each user is asked about; zero: never.
+        on_duty: Whether it is for this instance to ask: a refresh token works once.
     """
 
     def __init__(
@@ -43,7 +44,9 @@ class IdentityRefresher:
         sealer: TokenSealer,
         clock: Clock,
         interval: timedelta,
+        on_duty: Callable[[], bool] = lambda: True,
     ) -> None:
+        self._on_duty = on_duty
         self._identities = identities
         self._providers = providers
         self._sealer = sealer
@@ -127,7 +130,8 @@ class IdentityRefresher:
         while True:
             await asyncio.sleep(tick)
             try:
-                await self.refresh_due()
+                if self._on_duty():
+                    await self.refresh_due()
             except CoordinatorError as error:
                 log.warning("identities not refreshed", error=error.message)
             except Exception:

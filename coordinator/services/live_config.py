@@ -72,9 +72,10 @@ class LiveConfig:
             # A file that is being replaced is not there for a moment.
             return
         self._seen = identities
-        self._take_over()
+        self.take_over()
 
-    def _take_over(self) -> None:
+    def take_over(self) -> None:
+        """Make the configuration anew, and tell everybody what is different."""
         try:
             config = self._make(self._maps.regions())
             changed = self._tailnet.configure(config)
@@ -96,7 +97,7 @@ class LiveConfig:
                     return
                 await asyncio.sleep(self._every.total_seconds())
             whole = await self._maps.fetch()
-            self._take_over()
+            self.take_over()
             fetched = fetched or whole
             if not fetched:
                 await asyncio.sleep(RETRY_SECONDS)

@@ -107,19 +107,52 @@ class MapSessions:
         self._wheel: dict[int, set[Session]] = {}
         self._wheel_position = 0
         self._task: asyncio.Task[None] | None = None
+        self._opened: Callable[[NodeID], None] = _nothing
+        self._elsewhere: Callable[[NodeID], bool] = _nowhere
         tailnet.on_change(self.poke)
 
     def __len__(self) -> int:
         return len(self._sessions)
 
+    def share(self, *, opened: Callable[[NodeID], None], elsewhere: Callable[[NodeID], bool]) -> None:
+        """There are other instances.
+
+        Args:
+            opened: Called with each node whose stream is here from now on.
+            elsewhere: Whether another instance holds the stream of a node.
+        """
+        self._opened, self._elsewhere = opened, elsewhere
+
+    def holds(self, node_id: NodeID) -> bool:
+        """Whether the stream of a node is here."""
+        record = self._tailnet.snapshot.record(node_id)
+        return record is not None and record.index in self._sessions
+
+    def give_up(self, node_id: NodeID) -> None:
+        """The node has gone to another instance: what is left of it here ends, without a word to others."""
+        timer = self._leaving.pop(node_id, None)
+        if timer is not None:
+            timer.cancel()
+        record = self._tailnet.snapshot.record(node_id)
+        former = None if record is None else self._sessions.pop(record.index, None)
+        if former is not None:
+            self._connected &= ~(1 << former.state.index)
+            self._end(former)
+            METRICS.sessions.set(len(self._sessions))
+
+    def expect(self, node_id: NodeID, grace: float) -> None:
+        """A node that was online comes back within `grace` seconds, or is offline as of now."""
+        record = self._tailnet.snapshot.record(node_id)
+        if record is None or not record.node.online or record.index in self._sessions:
+            return
+        if node_id not in self._leaving:
+            now = self._tailnet.clock()
+            self._leaving[node_id] = asyncio.get_running_loop().call_later(grace, self._offline, node_id, now)
+
     def start(self) -> None:
         """Start the keepalive wheel, and wait for those who were here before a restart."""
-        loop, started = asyncio.get_running_loop(), self._tailnet.clock()
         for record in self._tailnet.snapshot.records.values():
-            if record.node.online:
-                self._leaving[record.node.id] = loop.call_later(
-                    self._restart_grace, self._offline, record.node.id, started
-                )
+            self.expect(record.node.id, self._restart_grace)
         self._task = spawn("keepalive wheel", self._turn_wheel())
 
     async def close(self) -> None:
@@ -162,6 +195,7 @@ class MapSessions:
         )
         self._sessions[current.index] = session
         self._connected |= 1 << current.index
+        self._opened(current.node.id)
         stream.on_closed = lambda: self._closed(session)
         stream.on_writable = lambda: self._writable(session)
         METRICS.sessions.set(len(self._sessions))
@@ -321,4 +355,14 @@ class MapSessions:
 
     def _offline(self, node_id: NodeID, last_seen: datetime | None = None) -> None:
         self._leaving.pop(node_id, None)
+        if self._elsewhere(node_id):
+            return
         self._tailnet.update_volatile(node_id, online=False, last_seen=last_seen or self._tailnet.clock())
+
+
+def _nothing(node_id: NodeID) -> None:
+    """There is nobody else who has to know."""
+
+
+def _nowhere(node_id: NodeID) -> bool:
+    return False

@@ -112,7 +112,6 @@ class MintedMachines:
             return minted
 
         request = await self._tailnet.execute(command)
-        self._access.requests[request_id] = request
         return request, text
 
     async def tick(self) -> None:

@@ -21,7 +21,7 @@ from coordinator.services.tailnet import Tailnet
 from coordinator.tailnet.actors import Actor
 from coordinator.tailnet.directory import Directory
 from coordinator.tailnet.errors import InvalidError, NotFoundError
-from coordinator.tailnet.state import StoredPolicy
+from coordinator.tailnet.state import ChangeSet, StoredPolicy
 from coordinator.telemetry.tasks import spawn
 
 log = structlog.get_logger(__name__)
@@ -67,6 +67,10 @@ class PolicyService:
         self._records = PolicyFileRecorder(tailnet)
         self._on_change = on_change
         self._replacing = asyncio.Lock()
+        tailnet.on_commit(self._take)
+        self._setting: tuple[str, PolicyDraft] | None = None
+        """The version on its way to the database."""
+        self._following: asyncio.Task[None] | None = None
         self._follow_up: asyncio.Task[None] | None = None
         self._seen: _Identity = None
         self._task: asyncio.Task[None] | None = None
@@ -96,7 +100,7 @@ class PolicyService:
 
     async def close(self) -> None:
         """Stop watching."""
-        tasks = [task for task in (self._task, self._follow_up) if task is not None]
+        tasks = [task for task in (self._task, self._following, self._follow_up) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -162,11 +166,38 @@ class PolicyService:
             directory.audit(now, actor, "policy.set", target, after, before=before, reason=note)
             return stored
 
-        stored = await self._tailnet.execute(command)
+        self._setting = text, draft
+        try:
+            return await self._tailnet.execute(command)
+        finally:
+            self._setting = None
+
+    def _take(self, changes: ChangeSet) -> None:
+        """Put the version that was stored in force: ours is compiled, that of another instance is not yet."""
+        if not changes.put_policies or not self._database_mode:
+            return
+        self._stored = stored = changes.put_policies[-1]
+        if self._setting is not None and self._setting[0] == stored.text:
+            self._enforce(stored, self._setting[1])
+        else:
+            self._following = spawn("policy of another instance", self._follow(stored))
+
+    async def _follow(self, stored: StoredPolicy) -> None:
+        async with self._replacing:
+            if self._stored is not stored:
+                return
+            try:
+                self._enforce(stored, await self._draft(stored.text))
+            except PolicyError as error:
+                # The other one has checked it: it runs another release, or with another configuration.
+                log.error(
+                    "policy of another instance refused, the former one stays in force here",
+                    problems=[str(problem) for problem in error.problems],
+                )
+
+    def _enforce(self, stored: StoredPolicy, draft: PolicyDraft) -> None:
         self._put_in_force(draft)
-        self._stored = stored
-        self._text, self._updated_at = text, stored.created_at
-        return stored
+        self._text, self._updated_at = stored.text, stored.created_at
 
     async def reload(self) -> bool:
         """Read the file again (SIGHUP, or it changed); True when a new policy is in force."""

@@ -68,6 +68,7 @@ class Tailnet:
             shared=shared,
         )
         self._listeners: list[Callable[[int], None]] = []
+        self._volatile_listeners: list[Callable[[NodeID], None]] = []
         self._departure_listeners: list[Callable[[Node], None]] = []
         self._commit_listeners: list[Callable[[ChangeSet], None]] = []
         self._unsaved: set[NodeID] = set()
@@ -122,6 +123,10 @@ class Tailnet:
         """Call `listener` with each batch that is durable, before its callers are answered."""
         self._commit_listeners.append(listener)
 
+    def on_volatile(self, listener: Callable[[NodeID], None]) -> None:
+        """Call `listener` with each node of which this instance has heard a volatile fact."""
+        self._volatile_listeners.append(listener)
+
     def on_stranger(self, listener: Callable[[], None]) -> None:
         """Call `listener` when what is stored cannot be followed any more: the server has to begin again."""
         self._writer.on_stranger(listener)
@@ -157,7 +162,19 @@ class Tailnet:
             return record
         self._unsaved.add(node_id)
         self._announce(self._publisher.update([node]))
+        for listener in self._volatile_listeners:
+            listener(node_id)
         return self.snapshot.record(node_id)
+
+    def take_volatile(self, facts: Mapping[NodeID, Mapping[str, Any]]) -> None:
+        """Take over volatile facts that another instance has heard and saves; unknown nodes are ignored."""
+        nodes = []
+        for node_id, told in facts.items():
+            record = self.snapshot.record(node_id)
+            if record is not None:
+                nodes.append(replace(record.node, **told))
+        if nodes:
+            self._announce(self._publisher.update(nodes))
 
     def expire_due(self) -> list[NodeID]:
         """Publish every expiry that has passed; returns the nodes concerned."""

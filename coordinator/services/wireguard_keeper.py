@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -61,7 +62,9 @@ class WireGuardKeeper:
         observation: WireGuardObservation,
         alerts: WireGuardAlerts,
         rules: KeeperRules,
+        on_duty: Callable[[], bool] = lambda: True,
     ) -> None:
+        self._on_duty = on_duty
         self._tailnet = tailnet
         self._book = book
         self._openings = openings
@@ -231,7 +234,8 @@ class WireGuardKeeper:
         while True:
             await asyncio.sleep(INTERVAL)
             try:
-                await self.tick()
+                if self._on_duty():
+                    await self.tick()
                 if loop.time() - saved > SAVE_SECONDS:
                     await self._observation.save()
                     saved = loop.time()

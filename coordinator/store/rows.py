@@ -6,6 +6,7 @@ What a client says of itself must never keep a batch from being written: others 
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
@@ -110,6 +111,21 @@ def volatile_row(node: Node) -> dict[str, Any]:
         "last_seen": node.last_seen,
         "online": node.online,
     }
+
+
+def facts_text(node: Node) -> str:
+    """The volatile facts of a node as instances tell them each other: JSON of the columns."""
+    row = volatile_row(node)
+    return json.dumps(row | {"last_seen": row["last_seen"] and row["last_seen"].isoformat()})
+
+
+def facts_from(text: str) -> dict[str, Any]:
+    """Volatile facts by the names of a `Node`'s fields."""
+    facts: dict[str, Any] = json.loads(text)
+    facts["hostinfo"] = json.loads(facts["hostinfo"])
+    facts["endpoints"] = tuple(json.loads(facts["endpoints"]))
+    facts["last_seen"] = facts["last_seen"] and datetime.fromisoformat(facts["last_seen"])
+    return facts
 
 
 def node_row(node: Node) -> dict[str, Any]:

@@ -255,3 +255,28 @@ changes = Table(
 )
 """One row a commit, `seq` without gaps: what another instance reads to follow. `touched` is JSON, the ids of
 rows by table; null: not recorded."""
+
+instances = Table(
+    "instances",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("server_url", Text, nullable=False),
+    Column("noise_key", Text, nullable=False),
+    Column("relay", Text, nullable=True),
+    Column("started_at", Moment, nullable=False),
+    Column("beats", BigInteger, nullable=False),
+)
+"""The servers at work on this database. `noise_key` is the public half; `relay` is JSON, a DERP region;
+`beats` counts signs of life."""
+
+live_nodes = Table(
+    "live_nodes",
+    metadata,
+    Column("node_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("instance", Text, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("connected", Boolean, nullable=False),
+    Column("facts", Text, nullable=False),
+)
+"""What instances tell each other about connected nodes: the newest of each node; unlogged on PostgreSQL.
+`version` counts what an instance has written; `connected`: it holds the map stream."""

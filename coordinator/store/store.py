@@ -23,6 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from coordinator.store import rows, schema
 from coordinator.store.audit_log import AuditLog, append
+from coordinator.store.board import Board
 from coordinator.store.engine import make_engine, reading
 from coordinator.store.following import missed_since, touched
 from coordinator.store.migrate import migrate
@@ -50,7 +51,10 @@ class Store:
         self._engine = engine
         self._reading = reading(engine)
         self.audit = AuditLog(self._begin, self._engine, self._reading)
+        self.board = Board(self._begin, self._engine, self._reading)
         self._in_doubt: dict[str, int] = {}
+        self.instance = ""
+        """Whose commits these are, for those who follow; empty: nobody's."""
 
     @classmethod
     async def open(cls, url: URL, *, echo: bool = False, pool_size: int = 10) -> Store:
@@ -229,7 +233,7 @@ class Store:
         await _put_counters(connection, changes.counters)
         # Late, as it holds the head of the log until the commit.
         await append(connection, changes.audit)
-        return await _log(connection, changes, mark, after)
+        return await _log(connection, changes, mark, after, self.instance)
 
     async def save_volatile(self, nodes: Sequence[Node]) -> None:
         """Write the volatile columns; nodes without a row are ignored.
@@ -351,7 +355,9 @@ async def _lock_log(connection: AsyncConnection) -> None:
         await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _SEQ_LOCK})
 
 
-async def _log(connection: AsyncConnection, changes: ChangeSet, mark: str, after: int | None) -> int:
+async def _log(
+    connection: AsyncConnection, changes: ChangeSet, mark: str, after: int | None, instance: str
+) -> int:
     """Take the next `seq`. Under a lock: else a later number could be committed first and the earlier be
     missed. Whoever knows the newest commit, `after`, holds it already.
     """
@@ -387,6 +393,6 @@ async def _log(connection: AsyncConnection, changes: ChangeSet, mark: str, after
         await connection.execute(delete(schema.changes).where(schema.changes.c.seq <= seq - KEPT_CHANGES))
     if connection.dialect.name == "postgresql":
         await connection.execute(
-            text("SELECT pg_notify(:channel, :seq)"), {"channel": CHANNEL, "seq": str(seq)}
+            text("SELECT pg_notify(:channel, :payload)"), {"channel": CHANNEL, "payload": f"{seq} {instance}"}
         )
     return seq

@@ -236,6 +236,13 @@ class Directory:
         self._touched.append(f"access:{request.id}")
         self._undo.append(lambda: _restore(self._access, request.id, before))
 
+    def api_key(self, key_id: int) -> ApiKey:
+        """An API key by id; NotFoundError when there is none."""
+        found = self._api_keys.get(key_id)
+        if found is None:
+            raise NotFoundError(f"API key {key_id} does not exist")
+        return found
+
     def put_api_key(self, key: ApiKey) -> None:
         """Add or replace an API key."""
         before = self._api_keys.get(key.id)
@@ -246,9 +253,8 @@ class Directory:
 
     def delete_api_key(self, key_id: int) -> None:
         """Remove an API key; NotFoundError when there is none."""
-        key = self._api_keys.pop(key_id, None)
-        if key is None:
-            raise NotFoundError(f"API key {key_id} does not exist")
+        key = self.api_key(key_id)
+        del self._api_keys[key_id]
         self._forget(self._changes.put_api_keys, self._changes.delete_api_keys, key_id)
         self._touched.append(f"apikey:{key_id}")
         self._undo.append(lambda: _restore(self._api_keys, key_id, key))

@@ -43,6 +43,7 @@ class Metrics:
         )
         self.waiting_maps = self._gauge("waiting_maps", "Clients that wait for their full map.")
         self.sessions = self._gauge("map_sessions", "Open map streams.")
+        self.instances = self._gauge("instances", "Servers at work on the same database, this one included.")
         self.fanout_seconds = self._histogram(
             "fanout_seconds", "From the first change until every session it concerns was told."
         )

@@ -35,7 +35,7 @@ ALLOW_ALL = '{"acls":[{"action":"accept","src":["*"],"dst":["*:*"]}]}'
 
 
 def map_config() -> MapConfig:
-    derp_map = build_derp_map(RELAY, (), pinning=True)
+    derp_map = build_derp_map([RELAY], (), pinning=True)
     dns = build_dns_config(
         DNSSettings(magic_dns=True, base_domain="tail.lab", override_local_dns=False),
         [ip_network("100.64.0.0/24")],

@@ -25,7 +25,7 @@ RELAY = EmbeddedRelay(
 
 
 def node(pinning: bool) -> dict[str, object]:
-    document = json.loads(encode(build_derp_map(RELAY, (), pinning=pinning)))
+    document = json.loads(encode(build_derp_map([RELAY], (), pinning=pinning)))
     (found,) = document["Regions"]["999"]["Nodes"]
     return dict(found)
 
@@ -48,7 +48,7 @@ def test_an_address_as_host_switches_the_other_family_off() -> None:
 def test_a_map_without_regions_is_refused() -> None:
     """Pitfall: clients without a region stay in Starting for ever."""
     with pytest.raises(InvalidError, match=r"derp\.server\.enabled"):
-        build_derp_map(None, (), pinning=True)
+        build_derp_map([], (), pinning=True)
 
 
 def test_both_spellings_of_a_file_are_read() -> None:
