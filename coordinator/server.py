@@ -66,7 +66,7 @@ from coordinator.web.deadline import KEEPALIVE_SECONDS, FirstRequestDeadline
 from coordinator.web.forwarded import TrustedProxies
 from coordinator.web.id_token_pages import IDTokenPages
 from coordinator.web.metrics_page import metrics_app
-from coordinator.web.middleware import add_headers, errors
+from coordinator.web.middleware import add_headers, errors, keeping_up
 from coordinator.web.oidc_pages import OIDCPages
 from coordinator.web.public import PublicPages
 from coordinator.web.rate_limits import page_limits
@@ -238,7 +238,8 @@ class Server:
         wireguard = WireGuardRoutes(services.wireguard, services.users, services.limits)
         nouns = [*api_nouns(services, audit), ways.api, wireguard]
         local = [*nouns, OpenWireGuardRoutes(wireguard)]
-        await self._serve_api(stack, api_app(local, services.healthy, version_document(), services.refusals))
+        api = api_app(local, services.healthy, version_document(), services.refusals, tailnet.catch_up)
+        await self._serve_api(stack, api)
         guard = BearerGuard(
             services.api_keys, services.limits, tokens, services.refusals, Superiors(services.users)
         )
@@ -316,6 +317,7 @@ class Server:
                 TrustedProxies(settings.trusted_proxies).middleware(),
                 errors,
                 page_limits(self._services.limits),
+                keeping_up(self._services.tailnet.catch_up),
             ],
             client_max_size=MAX_BODY,
         )

@@ -85,7 +85,7 @@ class Presence:
         return node_id in self._homes
 
     def follow(self, others: Sequence[str]) -> None:
-        """These are the other instances now; nodes of one that is gone come back somewhere, or are offline."""
+        """These are the other instances now; nodes of one that is gone come back elsewhere, or go offline."""
         for instance in self._versions.keys() - set(others):
             del self._versions[instance]
             orphans = [node_id for node_id, home in self._homes.items() if home == instance]

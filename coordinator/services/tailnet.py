@@ -140,6 +140,10 @@ class Tailnet:
         """
         return await self._writer.execute(command)
 
+    async def catch_up(self) -> None:
+        """Be at least as far as every other instance was when this was called; UnavailableError when busy."""
+        await self._writer.catch_up()
+
     def nudge(self) -> None:
         """Another instance may have committed something."""
         self._writer.nudge()

@@ -153,6 +153,16 @@ class Writer:
         if not self._queue.full():
             self._queue.put_nowait(None)
 
+    async def catch_up(self) -> None:
+        """Take over whatever other instances have committed before this call.
+
+        Raises:
+            UnavailableError: the queue cannot take it.
+        """
+        if self._shared:
+            self._nudged = True
+            await self.execute(lambda directory: None)
+
     # inner
 
     async def _write_forever(self) -> None:

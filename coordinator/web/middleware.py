@@ -8,6 +8,7 @@ from time import perf_counter
 
 import structlog
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from acl import PolicyError
 from coordinator.tailnet.errors import CoordinatorError
@@ -23,6 +24,9 @@ SECURITY_HEADERS = {
 }
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_FOR_PEOPLE = ("/api/", "/register/", "/access", "/auth/", "/oidc/")
+_HEALTH = "/api/v1/health"
 
 
 @web.middleware
@@ -45,6 +49,22 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         request_id = bound.get("request_id") or secrets.token_hex(6)
         log.exception("request failed", request_id=request_id, method=request.method, path=request.path)
         return problem(500, f"internal error, see the server's log for request {request_id}")
+
+
+def keeping_up(catch_up: Callable[[], Awaitable[None]]) -> Middleware:
+    """Before a request of a person or a program is answered, this instance knows what the others know.
+
+    So whoever makes something at one instance finds it at the next one. Clients' own connections, relays and
+    health checks do not wait: `catch_up` asks the database.
+    """
+
+    @web.middleware
+    async def keep_up(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path.startswith(_FOR_PEOPLE) and request.path != _HEALTH:
+            await catch_up()
+        return await handler(request)
+
+    return keep_up
 
 
 @web.middleware

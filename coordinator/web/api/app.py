@@ -10,7 +10,7 @@ from aiohttp import web
 from coordinator.services.admin_refusals import AdminRefusals
 from coordinator.web.api.bearer import recording_refusals
 from coordinator.web.api.body import MAX_BODY
-from coordinator.web.middleware import Handler, errors, log_request
+from coordinator.web.middleware import Handler, errors, keeping_up, log_request
 from coordinator.web.origin import take_origin
 
 
@@ -26,8 +26,9 @@ def api_app(
     healthy: Callable[[], Awaitable[bool]],
     version: dict[str, object],
     refusals: AdminRefusals,
+    catch_up: Callable[[], Awaitable[None]],
 ) -> web.Application:
-    """Put the nouns together."""
+    """Put the nouns together. `catch_up` is awaited before each request, see `keeping_up`."""
 
     @web.middleware
     async def record_refusals(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -40,7 +41,8 @@ def api_app(
         return web.json_response(version)
 
     app = web.Application(
-        client_max_size=MAX_BODY, middlewares=[log_request, errors, take_origin, record_refusals]
+        client_max_size=MAX_BODY,
+        middlewares=[log_request, errors, keeping_up(catch_up), take_origin, record_refusals],
     )
     app.router.add_get("/api/v1/health", health)
     app.router.add_get("/version", get_version)

@@ -20,7 +20,7 @@ def upgrade() -> None:
         sa.Column("server_url", sa.Text(), nullable=False),
         sa.Column("noise_key", sa.Text(), nullable=False),
         sa.Column("relay", sa.Text(), nullable=True),
-        sa.Column("started_at", sa.Text(), nullable=False),
+        sa.Column("started_at", sa.String(27), nullable=False),
         sa.Column("beats", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_instances"),
     )
