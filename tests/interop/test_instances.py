@@ -86,10 +86,10 @@ def test_what_is_made_at_one_is_there_at_the_other_at_once(servers: tuple[Server
 def test_a_client_is_offline_for_both_when_it_leaves(
     lab: Lab, servers: tuple[Server, Server], pair: tuple[StockClient, StockClient]
 ) -> None:
-    pair[1].cli("down")
+    pair[1].tailscale("down")
     apart = [{"new": True, "old": False}] * 2
     eventually(lambda: [presence(server) for server in servers] == apart, "both to know", within=20)
-    pair[1].cli("up")
+    pair[1].up()
     pair[0].wait_peers("old")
     pair[0].ping(pair[1].ipv4)
 
