@@ -78,6 +78,10 @@ async def _run(options: Options, state: State, tls: ssl.SSLContext | None) -> in
     return 0
 
 
+def _is_word(text: str) -> bool:
+    return text.isprintable() and not any(char.isspace() for char in text)
+
+
 def _agent() -> str:
     return f"coordinator {version_document()['version']}"
 
@@ -85,12 +89,13 @@ def _agent() -> str:
 def _tls(options: Options) -> ssl.SSLContext | None:
     try:
         parts = urlsplit(options.server)
-        host = parts.hostname
+        # The port is looked at when it is asked for.
+        host = parts.hostname if parts.port != 0 else None
     except ValueError:
         parts, host = urlsplit(""), None
     if parts.scheme not in {"http", "https"} or not host:
         raise OptionsError(f"--server `{options.server}` is no address like https://coordinator.example.com")
-    if not options.token or not options.token.isascii() or any(char.isspace() for char in options.token):
+    if not options.token or not options.token.isascii() or not _is_word(options.token):
         raise OptionsError(
             "the token is empty or more than one word: give what `wireguard gateways create` printed"
         )
