@@ -22,6 +22,8 @@ _SECOND_ADDRESS_AFTER_S = 0.25
 _MOST_IDLE = 4
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _TOLD_OF_AN_ERROR = 200
+# RFC 9110, section 15.5.9: to be repeated on a new connection.
+_TOO_IDLE = 408
 
 
 class HttpError(Exception):
@@ -159,7 +161,7 @@ class _Connection:
 
     @property
     def usable(self) -> bool:
-        """Whether the other side has neither closed it nor said anything unasked."""
+        """Whether the other side has not closed it, as far as is known."""
         return not (self._reader.at_eof() or self._writer.is_closing() or self._reader.exception())
 
     async def exchange(self, head: h11.Request, body: bytes | None, largest: int) -> Answer:
@@ -178,6 +180,9 @@ class _Connection:
         if not isinstance(event, h11.Response):
             raise HttpError("what it says is not HTTP")
         status, content = event.status_code, bytearray()
+        if status == _TOO_IDLE:
+            # Said by proxies that close a connection nobody used, not about this request.
+            raise self._gone("the server answered 408")
         while isinstance(event := await self._next(), h11.Data):
             content += event.data
             if status != 200 and len(content) >= _TOLD_OF_AN_ERROR:

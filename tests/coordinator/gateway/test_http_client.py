@@ -131,6 +131,17 @@ async def test_a_kept_connection_that_is_gone_is_not_noticed(listening: Listenin
     await client.close()
 
 
+async def test_a_proxy_that_found_a_kept_connection_idle(listening: Listening) -> None:
+    idle = b"HTTP/1.1 408 Request Time-out\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+    server = await listening(OK + idle, OK, idle)
+    client = HttpClient(f"http://127.0.0.1:{server.port}", {})
+    assert await ask(client) == await ask(client) == Answer(200, b"ok")
+    assert server.connections == 2
+    await client.close()
+    with pytest.raises(HttpError, match="answered 408"):
+        await ask(client)
+
+
 async def test_a_kept_connection_that_was_closed_is_not_used(listening: Listening) -> None:
     server = await listening(OK.replace(b"OK\r\n", b"OK\r\nConnection: close\r\n"), OK)
     client = HttpClient(f"http://127.0.0.1:{server.port}", {})
