@@ -23,7 +23,7 @@ from coordinator.cli import (
 )
 from coordinator.cli.arguments import prepare
 from coordinator.cli.client import call
-from coordinator.cli.gateway import gateway
+from coordinator.cli.gateway import PASSED_ON, gateway
 from coordinator.cli.output import CommandError
 from coordinator.cli.serve import configtest, serve
 from coordinator.version import version_document
@@ -51,7 +51,7 @@ app.add_typer(auth, name="auth")
 app.add_typer(generate, name="generate")
 app.command("serve")(serve)
 app.command("configtest")(configtest)
-app.command("gateway")(gateway)
+app.command("gateway", context_settings=PASSED_ON, add_help_option=False)(gateway)
 
 
 @app.command("version")

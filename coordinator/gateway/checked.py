@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Iterator
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_interface, ip_network
 
@@ -61,11 +60,15 @@ def checked(wish: Wish, *, prefix: str = "") -> tuple[Wish, tuple[Wrong, ...]]:
             wrong.append(Wrong(detail=f"interface {shown(interface.name)}: {error}"))
     peers: list[WishedPeer] = []
     keys: set[str] = set()
+    known: dict[WishedPeer, WishedPeer] = {}
     for peer in wish.peers:
         try:
             if peer.public_key in keys:
                 raise _NotAllowedError("its public key is in the wish twice")
-            peers.append(_peer(peer))
+            clean = _known.get(peer) or _peer(peer)
+            # Nearly always the server says it as we do: then one of the two is enough.
+            known[clean if clean == peer else peer] = clean
+            peers.append(clean)
             keys.add(peer.public_key)
         except ValueError as error:
             wrong.append(Wrong(detail=f"peer {shown(peer.name)}: {error}", public_key=shown(peer.public_key)))
@@ -75,10 +78,12 @@ def checked(wish: Wish, *, prefix: str = "") -> tuple[Wish, tuple[Wrong, ...]]:
             unmasked.append(str(ip_network(text)))
         except ValueError:
             wrong.append(Wrong(detail=f"unmasked: `{shown(text)}` is no network"))
-    clean = msgspec.structs.replace(
+    _known.clear()
+    _known.update(known)
+    allowed = msgspec.structs.replace(
         wish, interfaces=tuple(interfaces), peers=tuple(peers), unmasked=tuple(unmasked)
     )
-    return clean, tuple(wrong)
+    return allowed, tuple(wrong)
 
 
 def shown(text: str) -> str:
@@ -122,7 +127,9 @@ def _interface(given: WishedInterface, prefix: str, before: list[WishedInterface
 
 
 # Most peers of a wish were in the one before: parsing thousands of networks for each change is not needed.
-@lru_cache(maxsize=8192)
+_known: dict[WishedPeer, WishedPeer] = {}
+
+
 def _peer(given: WishedPeer) -> WishedPeer:
     if not is_key(given.public_key):
         raise _NotAllowedError("its public key is not base64 of 32 bytes")
@@ -141,19 +148,25 @@ def _peer(given: WishedPeer) -> WishedPeer:
     return msgspec.structs.replace(
         given,
         allowed_ips=tuple(str(network) for network in allowed),
-        rules=tuple(_rules(given.rules, "rule")),
-        inbound=tuple(_rules(given.inbound, "inbound rule")),
+        rules=_rules(given.rules, "rule"),
+        inbound=_rules(given.inbound, "inbound rule"),
     )
 
 
-def _rules(rules: tuple[Rule, ...], what: str) -> Iterator[Rule]:
+# Peers of one profile have the same rules: they share them.
+@lru_cache(maxsize=1024)
+def _rules(rules: tuple[Rule, ...], what: str) -> tuple[Rule, ...]:
+    clean = []
     for number, rule in enumerate(rules, start=1):
         try:
             networks = _networks(rule.networks, "network")
             ports = _ports(rule)
         except ValueError as error:
             raise _NotAllowedError(f"{what} {number}: {error}") from error
-        yield Rule(networks=tuple(str(network) for network in networks), proto=rule.proto, ports=ports)
+        clean.append(
+            Rule(networks=tuple(str(network) for network in networks), proto=rule.proto, ports=ports)
+        )
+    return tuple(clean)
 
 
 def _networks(texts: tuple[str, ...], what: str) -> list[Network]:

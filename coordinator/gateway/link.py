@@ -1,4 +1,4 @@
-"""The line to the server: the wish by long poll, and reports. One small HTTP client, nothing kept."""
+"""The line to the server: the wish by long poll, and reports."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import random
 import ssl
 from types import TracebackType
 from typing import Self
+from urllib.parse import urlencode
 
-import aiohttp
 import msgspec
 
 from coordinator.gateway.checked import shown
+from coordinator.gateway.http_client import HttpClient, HttpError, TooLargeError
 from coordinator.wireguard.wire import REPORT_PATH, WISH_PATH, Report, Wish
 
 _CONNECT_TIMEOUT_S = 10.0
@@ -38,11 +39,7 @@ class Link:
 
     def __init__(self, url: str, token: str, tls: ssl.SSLContext | None = None) -> None:
         self._base = url.rstrip("/")
-        self._session = aiohttp.ClientSession(
-            headers={"Authorization": f"Bearer {token}"},
-            connector=aiohttp.TCPConnector(ssl=tls if tls is not None else True, limit=4),
-            timeout=aiohttp.ClientTimeout(total=None, connect=_CONNECT_TIMEOUT_S),
-        )
+        self._http = HttpClient(self._base, {"Authorization": f"Bearer {token}"}, tls)
 
     async def __aenter__(self) -> Self:
         return self
@@ -50,7 +47,7 @@ class Link:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._session.close()
+        await self._http.close()
 
     async def wish(self, have: str, wait: int) -> Wish | None:
         """Ask for another wish than `have`; None when there is none within `wait` seconds.
@@ -86,38 +83,29 @@ class Link:
         body: bytes | None = None,
     ) -> bytes | None:
         try:
-            async with self._session.request(
+            # Redirects are not followed: they would carry the token to somebody else.
+            answer = await self._http.request(
                 method,
-                self._base + path,
-                params=params,
-                data=body,
-                headers={"Content-Type": "application/json"} if body is not None else None,
-                timeout=aiohttp.ClientTimeout(total=wait + _ANSWER_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S),
-                # A redirect would carry the token to somebody else.
-                allow_redirects=False,
-            ) as answer:
-                if answer.status == 204:
-                    return None
-                if answer.status == 401:
-                    raise RefusedError("the server does not accept the token; create or rotate it there")
-                if answer.status != 200:
-                    text = (await answer.content.read(200)).decode(errors="replace")
-                    raise AwayError(f"the server answered {answer.status} {shown(text)}".strip())
-                return await _read(answer)
+                f"{path}?{urlencode(params)}" if params else path,
+                body=body,
+                connect_timeout=_CONNECT_TIMEOUT_S,
+                timeout=wait + _ANSWER_TIMEOUT_S,
+                largest=LARGEST_WISH,
+            )
         except TimeoutError as error:
             raise AwayError(f"no answer from {self._base} in time") from error
-        except aiohttp.ClientError as error:
+        except TooLargeError as error:
+            raise AwayError(f"the server's wish is larger than {LARGEST_WISH} bytes") from error
+        except HttpError as error:
             raise AwayError(f"{self._base} cannot be reached: {shown(str(error))}") from error
-
-
-async def _read(answer: aiohttp.ClientResponse) -> bytes:
-    chunks, size = [], 0
-    async for chunk in answer.content.iter_any():
-        size += len(chunk)
-        if size > LARGEST_WISH:
-            raise AwayError(f"the server's wish is larger than {LARGEST_WISH} bytes")
-        chunks.append(chunk)
-    return b"".join(chunks)
+        if answer.status == 204:
+            return None
+        if answer.status == 401:
+            raise RefusedError("the server does not accept the token; create or rotate it there")
+        if answer.status != 200:
+            text = answer.body.decode(errors="replace")
+            raise AwayError(f"the server answered {answer.status} {shown(text)}".strip())
+        return answer.body
 
 
 class Backoff:

@@ -4,10 +4,14 @@ Pure."""
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, TypeVar
+
+import msgspec
 
 from coordinator.gateway.checked import shown
 from coordinator.gateway.seen import NotUnderstoodError
+
+T = TypeVar("T")
 
 # What differs between two lists of the same rules: numbers the kernel hands out, and what time and
 # packets change.
@@ -15,13 +19,29 @@ _VOLATILE = {"handle", "packets", "bytes", "expires", "timeout"}
 _UNORDERED = {"elem", "set"}
 
 
+class _Counter(msgspec.Struct):
+    name: str
+    packets: int
+    bytes: int
+
+
+class _Counted(msgspec.Struct):
+    counter: _Counter | None = None
+
+
+class _Counters(msgspec.Struct):
+    nftables: list[_Counted]
+
+
+class _Entries(msgspec.Struct):
+    # Not yet parsed: the objects of a list of thousands of peers need twenty times its length.
+    nftables: list[msgspec.Raw]
+
+
 def read_counters(text: str) -> dict[str, tuple[int, int]]:
     """`nft -j list counters table …`: (packets, bytes) by name."""
-    counters = {}
-    for entry in _entries(text):
-        if (counter := entry.get("counter")) is not None:
-            counters[str(counter["name"])] = (int(counter["packets"]), int(counter["bytes"]))
-    return counters
+    found = (entry.counter for entry in _decoded(text, _Counters).nftables)
+    return {each.name: (each.packets, each.bytes) for each in found if each is not None}
 
 
 def fingerprint(text: str) -> int:
@@ -29,15 +49,15 @@ def fingerprint(text: str) -> int:
 
     A timeout is what was left when its entry was made, so it differs between equal tables too.
     """
-    kept = [_stable(entry) for entry in _entries(text) if "metainfo" not in entry]
     # Objects are listed by kind; within a chain the rules stand in their order.
-    chains: dict[str, list[str]] = {}
+    chains: dict[str, list[int]] = {}
     others = []
-    for entry in kept:
+    for raw in _decoded(text, _Entries).nftables:
+        entry = _stable(_one(raw))
         if (rule := entry.get("rule")) is not None:
-            chains.setdefault(rule["chain"], []).append(json.dumps(rule, sort_keys=True))
-        else:
-            others.append(json.dumps(entry, sort_keys=True))
+            chains.setdefault(rule["chain"], []).append(hash(json.dumps(rule, sort_keys=True)))
+        elif "metainfo" not in entry:
+            others.append(hash(json.dumps(entry, sort_keys=True)))
     return hash(
         (tuple(sorted(others)), tuple(sorted((name, tuple(rules)) for name, rules in chains.items())))
     )
@@ -64,8 +84,19 @@ def _sorted(values: list[Any]) -> list[Any]:
     return sorted(values, key=lambda value: json.dumps(value, sort_keys=True))
 
 
-def _entries(text: str) -> list[dict[str, Any]]:
+def _one(raw: msgspec.Raw) -> dict[str, Any]:
     try:
-        return list(json.loads(text)["nftables"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise NotUnderstoodError(f"`nft -j list` printed `{shown(text)}`") from error
+        return msgspec.json.decode(raw, type=dict[str, Any])
+    except msgspec.MsgspecError as error:
+        raise _not_understood(bytes(raw).decode(errors="replace")) from error
+
+
+def _decoded(text: str, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except msgspec.MsgspecError as error:
+        raise _not_understood(text) from error
+
+
+def _not_understood(text: str) -> NotUnderstoodError:
+    return NotUnderstoodError(f"`nft -j list` printed `{shown(text)}`")

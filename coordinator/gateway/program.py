@@ -1,4 +1,4 @@
-"""The program around the agent: options checked, signals, exit codes."""
+"""The program around the agent: options checked, the log, signals, exit codes."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import asyncio
 import contextlib
 import signal
 import ssl
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 import structlog
@@ -16,29 +15,26 @@ from coordinator.gateway.agent import Agent
 from coordinator.gateway.commands import missing_commands
 from coordinator.gateway.link import Link
 from coordinator.gateway.machine import Machine
+from coordinator.gateway.options import Options, OptionsError, read_options
 from coordinator.gateway.state import State, StateError
-from coordinator.version import version_document
+from coordinator.telemetry.logging import configure_logging
+from coordinator.version import NUMBER
 
 log = structlog.get_logger(__name__)
 
-_STATE = Path("/var/lib/coordinator-gateway")
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
-class OptionsError(Exception):
-    """An option cannot be used; the text says which and what to do."""
+def start(arguments: Sequence[str]) -> int:
+    """Read the command line, set up the log and `run`.
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """What the command line says."""
-
-    server: str
-    token: str = field(repr=False)
-    state: Path = _STATE
-    prefix: str = ""
-    authority: Path | None = None
-    once: bool = False
+    Raises:
+        OptionsError: as `read_options` and `run`.
+        SystemExit: as `read_options`.
+    """
+    options = read_options(arguments)
+    configure_logging("info", options.log_format)
+    return run(options)
 
 
 def run(options: Options) -> int:
@@ -65,7 +61,7 @@ def run(options: Options) -> int:
 
 async def _run(options: Options, state: State, tls: ssl.SSLContext | None) -> int:
     async with Link(options.server, options.token, tls) as link:
-        agent = Agent(link, state, Machine(), prefix=options.prefix, agent=_agent())
+        agent = Agent(link, state, Machine(), prefix=options.prefix, agent=f"coordinator {NUMBER}")
         if options.once:
             return 0 if await agent.once() else 1
         loop, me = asyncio.get_running_loop(), asyncio.current_task()
@@ -78,19 +74,20 @@ async def _run(options: Options, state: State, tls: ssl.SSLContext | None) -> in
     return 0
 
 
-def _agent() -> str:
-    return f"coordinator {version_document()['version']}"
+def _is_word(text: str) -> bool:
+    return text.isprintable() and not any(char.isspace() for char in text)
 
 
 def _tls(options: Options) -> ssl.SSLContext | None:
     try:
         parts = urlsplit(options.server)
-        host = parts.hostname
+        # The port is looked at when it is asked for.
+        host = parts.hostname if parts.port != 0 else None
     except ValueError:
         parts, host = urlsplit(""), None
     if parts.scheme not in {"http", "https"} or not host:
         raise OptionsError(f"--server `{options.server}` is no address like https://coordinator.example.com")
-    if not options.token or not options.token.isascii() or any(char.isspace() for char in options.token):
+    if not options.token or not options.token.isascii() or not _is_word(options.token):
         raise OptionsError(
             "the token is empty or more than one word: give what `wireguard gateways create` printed"
         )

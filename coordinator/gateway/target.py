@@ -191,7 +191,8 @@ def _network(text: str) -> Network:
 
 @lru_cache(maxsize=16384)
 def _covered(text: str, by: tuple[str, ...]) -> bool:
-    inner = _network(text)
+    # Not kept itself: the answer is, and there are as many of these as peers have addresses.
+    inner = ip_network(text)
     outer = [_network(other) for other in by]
     return any(
         inner.version == network.version and inner.subnet_of(network)  # type: ignore[arg-type]

@@ -21,6 +21,9 @@ from coordinator.wireguard.wire import Rule, WishedPeer
 from tests.support.waiting import eventually
 from tests.support.wireguard_lab import WireguardLab, key_pair
 
+FEW = 10
+SECONDS = 20.0
+"""How long nothing is done where that is measured."""
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -55,10 +58,14 @@ def cpu(pid: int) -> float:
     return sum(int(field) for field in fields[11:15]) / _TICKS
 
 
-def memory(pid: int) -> float:
-    """Resident megabytes."""
+def memory(pid: int) -> str:
+    """Resident, now and at most so far."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) / 1024
+    now, most = (
+        int(next(line for line in lines if line.startswith(name)).split()[1]) / 1024
+        for name in ("VmRSS", "VmHWM")
+    )
+    return f"{now:.1f} MB resident ({most:.1f} at most)"
 
 
 def wireguard_go(lab: WireguardLab) -> int | None:
@@ -112,6 +119,11 @@ def main() -> None:
         lab.start()
         lab.gateway_key()
         peers = make_peers(lab, options.peers, options.profiles)
+        few = peers[:FEW]
+        lab.settled(lab.server.wish(peers=few))
+        time.sleep(SECONDS)
+        print(f"{f'{len(few)} peers, watching':<42} {memory(lab.program.pid)}")
+        lab.settled(lab.server.wish(peers=()))
         measured(lab, f"0 -> {len(peers)} peers", lambda: lab.server.wish(peers=peers))
         turn = iter(range(1_000_000))
 
@@ -125,10 +137,10 @@ def main() -> None:
         measured(lab, "one peer less or more", one_more_or_less, runs=21)
         measured(lab, "one peer with other rules", another_profile, runs=21)
         lab.settled(lab.server.wish(peers=peers))
-        before, seconds = cpu(lab.program.pid), 20.0
-        time.sleep(seconds)
-        share = (cpu(lab.program.pid) - before) / seconds * 100
-        print(f"nothing to do, watching: {share:.1f} % of a core, {memory(lab.program.pid):.0f} MB resident")
+        before = cpu(lab.program.pid)
+        time.sleep(SECONDS)
+        share = (cpu(lab.program.pid) - before) / SECONDS * 100
+        print(f"nothing to do, watching: {share:.1f} % of a core, {memory(lab.program.pid)}")
         lab.program.kill()
         lab.server.reports.clear()
         started = time.perf_counter()
@@ -146,7 +158,7 @@ def main() -> None:
         eventually(lambda: len(lab.peers()) == len(peers), "everything after a reboot", within=120)
         took, busy = time.perf_counter() - started, cpu(lab.program.pid)
         what = "started after a reboot, all provisioned"
-        print(f"{what:<42} {took * 1000:8.0f} ms   CPU {busy * 1000:6.0f} ms")
+        print(f"{what:<42} {took * 1000:8.0f} ms   CPU {busy * 1000:6.0f} ms   {memory(lab.program.pid)}")
         measured(lab, f"{len(peers)} -> 0 peers", lambda: lab.server.wish(peers=()))
 
 

@@ -1,5 +1,7 @@
-"""The command of gateways: its options, before anything is touched."""
+"""The command of gateways: handed on to the program as it stands."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,7 +9,9 @@ from typer.testing import CliRunner
 
 from coordinator.cli.main import app
 from coordinator.gateway import program
-from coordinator.gateway.program import Options, OptionsError
+from coordinator.gateway.options import SUMMARY, Options, OptionsError
+
+GIVEN = ("--server", "https://x", "--token", "t", "--once")
 
 
 def invoke(*arguments: str) -> tuple[int, str]:
@@ -16,15 +20,20 @@ def invoke(*arguments: str) -> tuple[int, str]:
     return result.exit_code, result.output
 
 
+def as_program(*arguments: str) -> tuple[int, str]:
+    """The same of the whole program."""
+    command = [sys.executable, "-m", "coordinator", "gateway", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
 @pytest.fixture(autouse=True)
 def log(monkeypatch: pytest.MonkeyPatch) -> None:
     """The runner's stderr is gone after each call: no log must be bound to it."""
-    monkeypatch.setattr("coordinator.telemetry.logging.configure_logging", lambda level, form: None)
+    monkeypatch.setattr(program, "configure_logging", lambda level, form: None)
 
 
-@pytest.fixture
-def given(monkeypatch: pytest.MonkeyPatch) -> list[Options]:
-    """What the program would have been started with."""
+def test_options_and_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Options] = []
 
     def run(options: Options) -> int:
@@ -32,38 +41,14 @@ def given(monkeypatch: pytest.MonkeyPatch) -> list[Options]:
         return 7
 
     monkeypatch.setattr(program, "run", run)
-    return seen
-
-
-def test_options(given: list[Options], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "token").write_text(" secret\n")
-    monkeypatch.setenv("STATE_DIRECTORY", "/run/state")
-    code, _ = invoke("--server", "https://x", "--token-file", str(tmp_path / "token"))
-    assert code == 7
-    assert given == [Options(server="https://x", token="secret", state=Path("/run/state"))]
-    monkeypatch.delenv("STATE_DIRECTORY")
-    invoke("--server", "https://x", "--token", "t", "--interface-prefix", "c-", "--ca", "/ca.pem", "--once")
-    assert given[1] == Options(
-        server="https://x", token="t", prefix="c-", authority=Path("/ca.pem"), once=True
-    )
-    invoke("--server", "https://x", "--token", "t", "--state", "/else")
-    assert given[2].state == Path("/else")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        ((), "one of them"),
-        (("--token", "x", "--token-file", "y"), "one of them"),
-        (("--token-file", "/nonexistent"), "cannot be read"),
-        (("--token", "x", "--log-format", "xml"), "text or json"),
-    ],
-)
-def test_wrong_options(given: list[Options], arguments: tuple[str, ...], says: str) -> None:
-    code, output = invoke("--server", "https://x", *arguments)
-    assert code == 1
-    assert says in output
-    assert given == []
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+    assert invoke(*GIVEN)[0] == 7
+    assert seen == [Options(server="https://x", token="t", once=True)]
+    code, output = invoke("--server", "https://x", "--token-file", "/nonexistent")
+    assert (code, "--token-file /nonexistent cannot be read" in output) == (1, True)
+    assert invoke("--server", "https://x", "--what")[0] == 2
+    assert "--interface-prefix" in invoke("--help")[1]
+    assert len(seen) == 1
 
 
 def test_what_the_program_refuses_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,5 +56,18 @@ def test_what_the_program_refuses_is_said(monkeypatch: pytest.MonkeyPatch) -> No
         raise OptionsError("`wg` is not installed")
 
     monkeypatch.setattr(program, "run", refuse)
-    code, output = invoke("--server", "https://x", "--token", "x")
+    code, output = invoke(*GIVEN)
     assert (code, "`wg` is not installed" in output) == (1, True)
+
+
+def test_with_and_without_global_options(tmp_path: Path) -> None:
+    """The short way and the long one say the same; only the long one speaks JSON."""
+    assert SUMMARY[:60] in as_program("--help")[1]
+    assert as_program("-c", str(tmp_path), "--help") == as_program("--help")
+    wrong = ("--server", "x", "--token", "t")
+    assert as_program(*wrong) == (
+        1,
+        "Error: --server `x` is no address like https://coordinator.example.com\n",
+    )
+    code, output = as_program(*wrong, "-o", "json")
+    assert (code, output.startswith('{"error": "--server `x` is no address')) == (1, True)

@@ -26,6 +26,22 @@ def test_networks_and_ports_become_canonical() -> None:
     assert clean.peers[0].rules[0].ports == ((22, 22), (80, 99))
 
 
+def test_a_thousand_peers_are_held_once_and_not_parsed_again() -> None:
+    rule = Rule(networks=("10.60.10.0/24",))
+    odd = Rule(networks=("10.60.10.7/24",))
+    given = wish(
+        peer(2, rules=(rule,)), peer(3, rules=(Rule(networks=("10.60.10.0/24",)),)), peer(4, rules=(odd,))
+    )
+    clean, _ = checked(given)
+    assert clean.peers[0].rules is clean.peers[1].rules
+    again, _ = checked(msgspec.convert(msgspec.to_builtins(given), type(given)))
+    assert all(new is old for new, old in zip(again.peers, clean.peers, strict=True))
+    checked(wish())
+    fresh, _ = checked(given)
+    assert fresh.peers == clean.peers
+    assert fresh.peers[0] is not clean.peers[0]
+
+
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
