@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -26,6 +26,7 @@ from coordinator.services.attributes import AttributeService
 from coordinator.services.device_approval import DeviceApproval
 from coordinator.services.identities import IdentityService
 from coordinator.services.incidents import IncidentService
+from coordinator.services.instances import Instances
 from coordinator.services.inventory import InventoryService, NodeInventory
 from coordinator.services.key_rotation import KeyRotation
 from coordinator.services.live_config import LiveConfig
@@ -98,6 +99,8 @@ class Services:
     refusals: AdminRefusals
     on_duty: Callable[[], bool]
     """Whether this instance does what only one shall do."""
+    catch_up: Callable[[], Awaitable[None]]
+    """Awaited before a person's request is answered, see `web.middleware.keeping_up`."""
 
     async def healthy(self) -> bool:
         """Whether the database answers."""
@@ -147,11 +150,15 @@ async def start_services(
     minted = await _start_access(access, tailnet, stack, (tailnet, policy, sessions, sweeper))
     live = LiveConfig(tailnet, make, watched=make.files, maps=maps, every=settings.derp_refresh)
     _start_live(live, stack, fetched=fetched)
-    instances = None
+    checks = SSHChecks(tailnet, settings.server_url, secrets.token_hex)
+    instances: Instances | None = None
+    catch_up: Callable[[], Awaitable[None]] = tailnet.catch_up
     if settings.database.kind == "postgres":
         instances = make_instances(store, utc_now, settings.server_url, noise_key, make.relay)
         url = database_url(settings.database)
-        await join_instances(stack, url, store, instances, tailnet, sessions, make, live)
+        catch_up = await join_instances(
+            stack, url, store, instances, tailnet, sessions, (logins, checks), make, live
+        )
     on_duty = instances.on_duty if instances is not None else _always
     inventory = InventoryService(tailnet, [NodeInventory(tailnet, access)], settings.rotation_age)
     return Services(
@@ -160,7 +167,7 @@ async def start_services(
         policy=policy,
         sessions=sessions,
         logins=logins,
-        checks=SSHChecks(tailnet, settings.server_url, secrets.token_hex),
+        checks=checks,
         attributes=AttributeService(tailnet),
         registration=registration,
         nodes=nodes,
@@ -179,6 +186,7 @@ async def start_services(
             stack, settings, tailnet, policy, access, state.wireguard, inventory, on_duty=on_duty
         ),
         on_duty=on_duty,
+        catch_up=catch_up,
         rotation=KeyRotation(tailnet),
         refusals=AdminRefusals(tailnet),
         inventory=inventory,

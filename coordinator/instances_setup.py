@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 
 import msgspec
@@ -14,10 +14,13 @@ from coordinator.map_settings import ConfigMaker
 from coordinator.netmap.derp import EmbeddedRelay
 from coordinator.services.instances import Instances
 from coordinator.services.live_config import LiveConfig
+from coordinator.services.login import PendingLogins
 from coordinator.services.map_sessions import MapSessions
 from coordinator.services.presence import Presence
+from coordinator.services.ssh_checks import SSHChecks
 from coordinator.services.tailnet import Tailnet
-from coordinator.store.board import INSTANCES_CHANNEL, LIVE_CHANNEL
+from coordinator.services.waiting import SharedWaiting
+from coordinator.store.board import INSTANCES_CHANNEL, LIVE_CHANNEL, WAITING_CHANNEL
 from coordinator.store.listener import Listener
 from coordinator.store.store import CHANNEL, Store
 from coordinator.tailnet.clock import Clock
@@ -56,15 +59,20 @@ async def join_instances(
     instances: Instances,
     tailnet: Tailnet,
     sessions: MapSessions,
+    waiting: tuple[PendingLogins, SSHChecks],
     make: ConfigMaker,
     live: LiveConfig,
-) -> None:
+) -> Callable[[], Awaitable[None]]:
     """Meet the others and follow them; the stack leaves them again.
+
+    Returns:
+        What a person's request awaits, to see what every instance knows.
 
     Raises:
         CoordinatorError: see `Instances.start`.
     """
     presence = Presence(tailnet, sessions, store.board, store.instance)
+    shared = SharedWaiting(store.board, *waiting, tailnet.clock)
 
     def changed(older: Sequence[Instance], younger: Sequence[Instance]) -> None:
         make.neighbours(_relays(older), _relays(younger))
@@ -75,10 +83,16 @@ async def join_instances(
         tailnet.nudge()
         instances.nudge()
         presence.repeat()
+        shared.nudge()
 
     def look() -> None:
         tailnet.nudge()
         presence.nudge()
+        shared.nudge()
+
+    async def catch_up() -> None:
+        await tailnet.catch_up()
+        await shared.look()
 
     def committed(payload: str) -> None:
         if payload.partition(" ")[2] != store.instance:
@@ -97,10 +111,18 @@ async def join_instances(
     stack.push_async_callback(instances.close)
     await presence.start()
     stack.push_async_callback(presence.close)
-    heard = {CHANNEL: committed, LIVE_CHANNEL: spoken, INSTANCES_CHANNEL: came_or_went}
+    shared.start()
+    stack.push_async_callback(shared.close)
+    heard = {
+        CHANNEL: committed,
+        LIVE_CHANNEL: spoken,
+        INSTANCES_CHANNEL: came_or_went,
+        WAITING_CHANNEL: lambda payload: shared.nudge(),
+    }
     listener = Listener(url, heard, again=again, look=look)
     listener.start()
     stack.push_async_callback(listener.close)
+    return catch_up
 
 
 def _relays(instances: Sequence[Instance]) -> list[EmbeddedRelay]:

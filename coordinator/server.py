@@ -238,7 +238,7 @@ class Server:
         wireguard = WireGuardRoutes(services.wireguard, services.users, services.limits)
         nouns = [*api_nouns(services, audit), ways.api, wireguard]
         local = [*nouns, OpenWireGuardRoutes(wireguard)]
-        api = api_app(local, services.healthy, version_document(), services.refusals, tailnet.catch_up)
+        api = api_app(local, services.healthy, version_document(), services.refusals, services.catch_up)
         await self._serve_api(stack, api)
         guard = BearerGuard(
             services.api_keys, services.limits, tokens, services.refusals, Superiors(services.users)
@@ -317,7 +317,7 @@ class Server:
                 TrustedProxies(settings.trusted_proxies).middleware(),
                 errors,
                 page_limits(self._services.limits),
-                keeping_up(self._services.tailnet.catch_up),
+                keeping_up(self._services.catch_up),
             ],
             client_max_size=MAX_BODY,
         )

@@ -46,6 +46,20 @@ class PendingLogins:
         self._random_hex = random_hex
         self._pending: dict[str, PendingLogin] = {}
         self._by_keys: dict[tuple[MachineKey, NodeKey], str] = {}
+        self._began: Callable[[PendingLogin], None] = _nobody
+        self._decided: Callable[[PendingLogin], None] = _nobody
+
+    def share(
+        self, *, began: Callable[[PendingLogin], None], decided: Callable[[PendingLogin], None]
+    ) -> None:
+        """There are other instances, where the person may come to: they are told of each login by these."""
+        self._began, self._decided = began, decided
+
+    def adopt(self, pending: PendingLogin) -> None:
+        """A machine waits at another instance; whatever is decided here is told to that one."""
+        self._drop_old()
+        self._pending[pending.id] = pending
+        self._by_keys[pending.machine_key, pending.node_key] = pending.id
 
     def begin(self, machine_key: MachineKey, node_key: NodeKey, request: RegisterRequest) -> str:
         """The URL to show for this machine; the same one while its login is pending."""
@@ -53,14 +67,16 @@ class PendingLogins:
         known = self._by_keys.get((machine_key, node_key))
         if known is None:
             known = PREFIX + self._random_hex(12)
-            self._pending[known] = PendingLogin(
+            pending = PendingLogin(
                 id=known,
                 machine_key=machine_key,
                 node_key=node_key,
                 request=request,
                 began=self._clock(),
             )
+            self._pending[known] = pending
             self._by_keys[machine_key, node_key] = known
+            self._began(pending)
         return self._base + known
 
     def get(self, login_id: str) -> PendingLogin:
@@ -92,10 +108,9 @@ class PendingLogins:
 
     def approved(self, login_id: str) -> None:
         """Wake whoever waits, and forget the login."""
-        pending = self._pending.pop(login_id, None)
+        pending = self._forget(login_id)
         if pending is not None:
-            self._by_keys.pop((pending.machine_key, pending.node_key), None)
-            pending.decided.set()
+            self._decided(pending)
 
     def refuse(self, login_id: str) -> PendingLogin:
         """Somebody refused the machine: whoever waits is told; NotFoundError when nothing waits."""
@@ -104,10 +119,28 @@ class PendingLogins:
         self.approved(login_id)
         return pending
 
+    def decided_elsewhere(self, login_id: str, *, admitted: bool) -> None:
+        """A person has decided at another instance: whoever waits here is woken."""
+        pending = self._pending.get(login_id)
+        if pending is not None:
+            pending.refused = not admitted
+            self._forget(login_id)
+
+    def _forget(self, login_id: str) -> PendingLogin | None:
+        pending = self._pending.pop(login_id, None)
+        if pending is not None:
+            self._by_keys.pop((pending.machine_key, pending.node_key), None)
+            pending.decided.set()
+        return pending
+
     def _drop_old(self) -> None:
         oldest = self._clock() - LIFETIME
         while self._pending:
             first = next(iter(self._pending.values()))
             if first.began > oldest and len(self._pending) < MAX_PENDING:
                 return
-            self.approved(first.id)
+            self._forget(first.id)
+
+
+def _nobody(pending: PendingLogin) -> None:
+    """There is no other instance."""

@@ -73,6 +73,26 @@ class SSHChecks:
         self._random_hex = random_hex
         self._pending: dict[str, PendingCheck] = {}
         self._confirmed: dict[tuple[NodeID, NodeID], datetime] = {}
+        self._began: Callable[[PendingCheck], None] = _nobody
+        self._decided: Callable[[PendingCheck], None] = _nobody
+
+    def share(
+        self, *, began: Callable[[PendingCheck], None], decided: Callable[[PendingCheck], None]
+    ) -> None:
+        """There are other instances, where the person may come to: they are told of each check by these."""
+        self._began, self._decided = began, decided
+
+    def adopt(
+        self, check_id: str, source: NodeID, destination: NodeID, ssh_user: str, began: datetime
+    ) -> None:
+        """A session waits at another instance; one whose nodes are gone meanwhile is left alone."""
+        ends = [self._tailnet.snapshot.record(each) for each in (source, destination)]
+        if ends[0] is None or ends[1] is None:
+            return
+        self._drop_old()
+        self._pending[check_id] = PendingCheck(
+            id=check_id, source=ends[0].node, destination=ends[1].node, ssh_user=ssh_user, began=began
+        )
 
     async def answer(self, attempt: SSHAttempt) -> SSHAction:
         """What the destination's client does next with a session.
@@ -129,6 +149,14 @@ class SSHChecks:
             directory.audit(self._tailnet.clock(), actor, verb, subject, details)
 
         await self._tailnet.execute(record)
+        self.decided_elsewhere(check_id, approve=approve)
+        self._decided(pending)
+
+    def decided_elsewhere(self, check_id: str, *, approve: bool) -> None:
+        """A person has decided, perhaps at another instance."""
+        pending = self._pending.get(check_id)
+        if pending is None or pending.approved is not None:
+            return
         if approve:
             self._confirmed[pending.source.id, pending.destination.id] = self._tailnet.clock()
         # Kept until the client fetches the decision; it may be between two requests.
@@ -172,6 +200,7 @@ class SSHChecks:
             began=self._tailnet.clock(),
         )
         self._pending[pending.id] = pending
+        self._began(pending)
         return pending
 
     def _ask(self, pending: PendingCheck) -> SSHAction:
@@ -201,6 +230,10 @@ class SSHChecks:
     def _forget(self, pending: PendingCheck) -> None:
         self._pending.pop(pending.id, None)
         pending.decided.set()
+
+
+def _nobody(pending: PendingCheck) -> None:
+    """There is no other instance."""
 
 
 def _local_user(rule: SSHRule, ssh_user: str) -> str | None:

@@ -5,8 +5,9 @@ A notification is a nudge; the rows are the truth, and whoever missed a nudge re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
+from datetime import datetime
 
 from sqlalchemy import bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
@@ -14,11 +15,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from coordinator.store import schema
 from coordinator.store.rows import facts_from, facts_text
-from coordinator.tailnet.instances import Instance, LiveNode
+from coordinator.tailnet.instances import Instance, LiveNode, Waiting
 from coordinator.tailnet.nodes import Node
 
 LIVE_CHANNEL = "coordinator_live"
 INSTANCES_CHANNEL = "coordinator_instances"
+WAITING_CHANNEL = "coordinator_waiting"
 
 Begin = Callable[[AsyncEngine], AbstractAsyncContextManager[AsyncConnection]]
 
@@ -101,6 +103,39 @@ class Board:
                 for row in await connection.execute(select(table).where(newer).order_by(table.c.version)):
                     found.append(LiveNode(**{**row._mapping, "facts": facts_from(row.facts)}))
         return found
+
+    async def await_decision(self, waiting: Sequence[Waiting], oldest: datetime) -> None:
+        """Say what waits for a person; what began before `oldest` is forgotten."""
+        table = schema.waiting
+        rows = [{"id": e.id, "kind": e.kind, "body": e.body, "began": e.began} for e in waiting]
+        async with self._begin(self._engine) as connection:
+            await connection.execute(delete(table).where(table.c.began < oldest))
+            await connection.execute(postgres_insert(table).on_conflict_do_nothing(), rows)
+            await _notify(connection, WAITING_CHANNEL, "")
+
+    async def decide(self, waiting_id: str, decision: bool) -> None:
+        """Say what a person has decided."""
+        table = schema.waiting
+        statement = update(table).where(table.c.id == waiting_id).values(decision=decision)
+        async with self._begin(self._engine) as connection:
+            await connection.execute(statement)
+            await _notify(connection, WAITING_CHANNEL, "")
+
+    async def waiting(self, known: Collection[str]) -> tuple[list[Waiting], dict[str, bool]]:
+        """What waits beyond what is known, and what was decided, by id."""
+        table = schema.waiting
+        new, decided = [], {}
+        async with self._begin(self._reading) as connection:
+            for row in await connection.execute(select(table.c.id, table.c.decision)):
+                if row.decision is not None:
+                    decided[row.id] = row.decision
+                elif row.id not in known:
+                    new.append(row.id)
+            found = []
+            if new:
+                for row in await connection.execute(select(table).where(table.c.id.in_(new))):
+                    found.append(Waiting(id=row.id, kind=row.kind, body=row.body, began=row.began))
+        return found, decided
 
 
 async def _notify(connection: AsyncConnection, channel: str, payload: str) -> None:

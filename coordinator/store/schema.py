@@ -280,3 +280,15 @@ live_nodes = Table(
 )
 """What instances tell each other about connected nodes: the newest of each node; unlogged on PostgreSQL.
 `version` counts what an instance has written; `connected`: it holds the map stream."""
+
+waiting = Table(
+    "waiting",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("began", Moment, nullable=False),
+    Column("decision", Boolean, nullable=True),
+)
+"""Machines and SSH sessions that wait for a person, as instances tell each other; unlogged on PostgreSQL.
+`body` is JSON; `decision` null: nobody has decided."""

@@ -27,6 +27,16 @@ class Instance:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """Something that waits for a person. `kind` is `login` or `ssh`; `body` JSON that the kind explains."""
+
+    id: str
+    kind: str
+    body: str
+    began: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LiveNode:
     """What an instance says of a node; `connected`: it holds the node's map stream.
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.interop.test_interactive_login import link, waiting_up
 from tests.interop.test_postgres import EVERYBODY, NOBODY, set_policy, users
 from tests.support.clients import NEW, OLD
 from tests.support.lab import Lab
@@ -92,6 +93,21 @@ def test_a_client_is_offline_for_both_when_it_leaves(
     pair[1].up()
     pair[0].wait_peers("old")
     pair[0].ping(pair[1].ipv4)
+
+
+def test_a_machine_that_waits_at_one_is_let_in_at_the_other(
+    lab: Lab, servers: tuple[Server, Server], pair: tuple[StockClient, StockClient]
+) -> None:
+    client = lab.client("guest", version=NEW, server=servers[0])
+    with waiting_up(client) as up:
+        url = link(client)
+        began = time.monotonic()
+        servers[1].cli("auth", "register", "--user", "ada", "--auth-id", url.rsplit("/", 1)[1])
+        assert up.wait(timeout=10) == 0
+    print(f"let in after {time.monotonic() - began:.1f} s")
+    client.wait_peers("new", "old")
+    client.logout()
+    pair[0].wait_peers("old")
 
 
 def test_the_end_of_one_is_borne_by_the_other(

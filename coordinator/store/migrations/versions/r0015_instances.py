@@ -1,4 +1,4 @@
-"""Several instances: who they are, what they say of connected nodes, and which rows each commit touched."""
+"""Several instances: who they are, what they tell each other, and which rows each commit touched."""
 
 from __future__ import annotations
 
@@ -33,5 +33,15 @@ def upgrade() -> None:
         sa.Column("connected", sa.Boolean(), nullable=False),
         sa.Column("facts", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("node_id", name="pk_live_nodes"),
+        prefixes=["UNLOGGED"] if shared else [],
+    )
+    op.create_table(
+        "waiting",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("began", sa.String(27), nullable=False),
+        sa.Column("decision", sa.Boolean(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name="pk_waiting"),
         prefixes=["UNLOGGED"] if shared else [],
     )
