@@ -38,8 +38,8 @@ def report_unreadable(peers: Iterable[Peer]) -> list[Peer]:
     found = [peer for peer in live_peers(peers) if any(key.unreadable for key in peer.keys)]
     if found:
         log.error(
-            "preshared keys cannot be read, as they were sealed with another Noise key: these WireGuard peers "
-            "stay closed until the former key is back, or `wireguard peers rotate NAME --preshared-key`",
+            "preshared keys cannot be read, as they were sealed with another Noise key: these WireGuard "
+            "peers stay closed until that key is back, or `wireguard peers rotate NAME --preshared-key`",
             peers=len(found),
             names=[peer.name for peer in found[:MOST_NAMES]],
         )

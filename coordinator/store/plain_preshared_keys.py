@@ -2,8 +2,8 @@
 
 A migration cannot do it, as it knows no key. It happens at the first start with this release, in one
 transaction; a note in the same transaction keeps the wiping from being forgotten when the server ends
-before it. Copies elsewhere (backups, the PostgreSQL write-ahead log and its archive, disk blocks a file system
-gave back) are beyond reach: whoever has to reckon with them rotates the preshared keys.
+before it. Copies elsewhere (backups, the PostgreSQL write-ahead log and its archive, disk blocks a file
+system gave back) are beyond reach: whoever has to reckon with them rotates the preshared keys.
 """
 
 from __future__ import annotations
