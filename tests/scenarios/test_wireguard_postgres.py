@@ -18,6 +18,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+import yaml
 
 from coordinator.wireguard.wire import REPORT_PATH
 from tests.support.ports import free_port
@@ -251,6 +252,39 @@ async def test_killed_again_and_again_while_it_provisions(server: Server) -> Non
     created = server.cli("audit", "list", "--action", "wgpeer.create", "--limit", "1000")
     assert twice(entry["object"]["name"] for entry in created) == []
     assert len(created) == 253
+
+
+async def test_a_database_that_drops_connections_meanwhile(server: Server, cluster: Cluster) -> None:
+    """Whoever got no answer asks again; in the end everybody has one address, and none is lost."""
+    await gateway(server, "one", "10.90.0.0/25")
+    database = yaml.safe_load(server.config_path.read_text())["database"]["postgres"]["name"]
+    # The lock of the one that serves is left alone: without it, it would begin again as a standby.
+    drop = (
+        f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}' "
+        "AND pid NOT IN "
+        "(SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND objid <> 7209412)"
+    )
+    bodies = [wanted(number) for number in range(125)]
+    known: dict[str, Any] = {}
+    statuses: Counter[int] = Counter()
+    async with calls(server) as call:
+        for start in range(0, 125, 25):
+            asking = [asyncio.create_task(call("POST", PEERS, body)) for body in bodies[start : start + 25]]
+            await asyncio.sleep(0.01)
+            await asyncio.to_thread(cluster.run, drop)
+            for body, (status, answer) in zip(bodies[start:], await asyncio.gather(*asking), strict=False):
+                statuses[status] += 1
+                if status == 201:
+                    known[body["name"]] = answer["config"]
+        assert statuses.keys() <= {201, 503}, statuses
+        for body in bodies:
+            status, answer = await call("POST", PEERS, body)
+            assert status in (200, 201), answer
+            assert known.setdefault(body["name"], answer["config"]) == answer["config"]
+        assert (await call("POST", PEERS, wanted(999)))[0] == 503
+    listed = peers(server)
+    assert len(listed) == 125
+    assert twice(address for peer in listed for address in peer["addresses"]) == []
 
 
 async def test_killed_while_devices_enrol(server: Server) -> None:
