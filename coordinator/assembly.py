@@ -11,6 +11,7 @@ from time import monotonic
 from typing import Protocol
 
 from acl import PolicyIndex
+from coordinator.derived_keys import derive_key
 from coordinator.map_settings import ConfigMaker
 from coordinator.netmap.config import MapConfig
 from coordinator.netmap.fragments import Fragments
@@ -45,6 +46,7 @@ from coordinator.services.wireguard import WireGuard
 from coordinator.settings.model import Database, Settings
 from coordinator.store.engine import postgres_url, sqlite_url
 from coordinator.store.instance_lock import instance_lock
+from coordinator.store.preshared_seal import PURPOSE, PresharedKeySeal
 from coordinator.store.store import Store
 from coordinator.tailnet.addresses import Prefixes
 from coordinator.tailnet.change_log import ChangeLog
@@ -255,11 +257,13 @@ def _tailnet(settings: Settings, store: Store, state: TailnetState, config: MapC
     )
 
 
-async def open_store(database: Database, stack: AsyncExitStack, taken_over: Callable[[], None]) -> Store:
+async def open_store(
+    database: Database, stack: AsyncExitStack, taken_over: Callable[[], None], noise_key: bytes
+) -> Store:
     """Open the database, migrated to the newest schema; the stack closes it.
 
     On PostgreSQL this waits while another instance serves from the same database; `taken_over` is called when
-    that comes about later.
+    that comes about later. Preshared keys are sealed there with a key that follows from the Noise key.
     """
     if database.kind == "postgres":
         url = postgres_url(
@@ -274,7 +278,8 @@ async def open_store(database: Database, stack: AsyncExitStack, taken_over: Call
     else:
         database.sqlite_path.parent.mkdir(parents=True, exist_ok=True)
         url = sqlite_url(database.sqlite_path, wal=database.write_ahead_log)
-    store = await Store.open(url, echo=database.debug)
+    seal = PresharedKeySeal(derive_key(noise_key, PURPOSE), secrets.token_bytes)
+    store = await Store.open(url, echo=database.debug, seal=seal)
     stack.push_async_callback(store.close)
     return store
 

@@ -209,7 +209,7 @@ class Server:
             raise InvalidError(f"another server is running on {self._settings.unix_socket}")
         noise_key = load_or_create_noise_key(self._settings.noise_private_key_path)
         pin = self._relay_certificate()
-        store = await open_store(self._settings.database, stack, self._stand_by)
+        store = await open_store(self._settings.database, stack, self._stand_by, noise_key)
         services = self._services = await start_services(self._settings, stack, store, certificate_sha256=pin)
         tailnet = services.tailnet
         signing_key = load_or_create_id_token_key(self._settings.id_token_key_path)

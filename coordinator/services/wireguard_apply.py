@@ -204,9 +204,9 @@ class WireGuardApply:
             )
             changed = replace(changed, keys=(key,))
             other.append("publicKey")
-        elif bool(current.newest_key().preshared_key) != wanted.preshared:
+        elif current.newest_key().preshared != wanted.preshared:
             secret = self._peers.new_secret() if wanted.preshared else ""
-            key = replace(current.newest_key(), preshared_key=secret, preshared_since=now if secret else None)
+            key = current.newest_key().with_preshared(secret, now)
             changed = replace(changed, keys=(*current.keys[:-1], key))
             other.append("presharedKey")
         if not other:

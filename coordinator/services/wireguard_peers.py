@@ -29,6 +29,7 @@ from coordinator.services.wireguard_peer_records import (
     require_own,
     use_token,
 )
+from coordinator.services.wireguard_preshared import require_readable
 from coordinator.services.wireguard_reach import WireGuardReach
 from coordinator.tailnet.access import AccessRequest
 from coordinator.tailnet.directory import Directory
@@ -190,7 +191,7 @@ class WireGuardPeers:
             if newest.public_key == new_key:
                 return peer
             require_free_key(directory, new_key)
-            secret = new_preshared_key(self._random_bytes) if newest.preshared_key else ""
+            secret = new_preshared_key(self._random_bytes) if newest.preshared else ""
             key = PeerKey(
                 public_key=new_key,
                 since=now,
@@ -217,7 +218,7 @@ class WireGuardPeers:
             require_own(peer, caller)
             _require_live(peer)
             secret = new_preshared_key(self._random_bytes)
-            key = replace(peer.newest_key(), preshared_key=secret, preshared_since=now)
+            key = peer.newest_key().with_preshared(secret, now)
             changed = replace(peer, keys=(*peer.keys[:-1], key))
             record_peer(directory, now, caller.actor, "wgpeer.rotate_preshared", changed)
             directory.put_wireguard(changed)
@@ -357,6 +358,7 @@ class WireGuardPeers:
             if caller.token is not None and caller.token.peer_id not in (None, peer.id):
                 other = "token"
             if not other:
+                require_readable(peer)
                 return peer
             if not caller.admin and (caller.user is None or peer.user_id != caller.user.id):
                 raise ConflictError("the key is in use elsewhere; make a new one with `wg genkey`")

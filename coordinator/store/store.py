@@ -25,6 +25,8 @@ from coordinator.store import rows, schema
 from coordinator.store.audit_log import AuditLog, append
 from coordinator.store.engine import make_engine, reading
 from coordinator.store.migrate import migrate
+from coordinator.store.plain_preshared_keys import seal_plain
+from coordinator.store.preshared_seal import PresharedKeySeal, require_none
 from coordinator.tailnet.errors import (
     ConflictError,
     CoordinatorError,
@@ -35,6 +37,7 @@ from coordinator.tailnet.errors import (
 from coordinator.tailnet.nodes import Node
 from coordinator.tailnet.state import ChangeSet, StoredPolicy, TailnetState
 from coordinator.tailnet.users import UserID
+from coordinator.wireguard.model import Record as WireGuardRecord
 
 CHANNEL = "coordinator_changes"
 _SEQ_LOCK = 7_209_412
@@ -43,17 +46,21 @@ KEPT_CHANGES = 100_000
 
 
 class Store:
-    """One database."""
+    """One database. Without a `seal` for preshared keys it refuses to store any."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, seal: PresharedKeySeal | None = None) -> None:
         self._engine = engine
+        self._sealed = require_none if seal is None else seal.seal
+        self._opened = _as_it_is if seal is None else seal.open
         self._reading = reading(engine)
         self.audit = AuditLog(self._begin, self._engine, self._reading)
         self._in_doubt: dict[str, int] = {}
 
     @classmethod
-    async def open(cls, url: URL, *, echo: bool = False, pool_size: int = 10) -> Store:
-        """Connect and migrate.
+    async def open(
+        cls, url: URL, *, echo: bool = False, pool_size: int = 10, seal: PresharedKeySeal | None = None
+    ) -> Store:
+        """Connect, migrate, and seal what an older release left in the clear.
 
         Raises:
             UnavailableError: the database cannot be reached.
@@ -61,10 +68,12 @@ class Store:
         """
         if url.get_backend_name() == "sqlite" and not Path(url.database or "").parent.is_dir():
             raise UnavailableError(f"the database does not answer: no directory for {url.database}")
-        store = cls(make_engine(url, echo=echo, pool_size=pool_size))
+        store = cls(make_engine(url, echo=echo, pool_size=pool_size), seal)
         try:
             with _translated():
                 await migrate(store._engine)
+                if seal is not None:
+                    await seal_plain(store._engine, seal)
         except BaseException:
             await store.close()
             raise
@@ -95,7 +104,7 @@ class Store:
             linked = await connection.execute(select(schema.identities))
             identities = [rows.identity_from(row) for row in linked]
             kept = await connection.execute(select(schema.wireguard_records))
-            wireguard = [rows.wireguard_from(row) for row in kept]
+            wireguard = [self._opened(rows.wireguard_from(row)) for row in kept]
             counters = await connection.execute(select(schema.counters))
             last = await connection.scalar(select(func.max(schema.changes.c.seq)))
             return TailnetState(
@@ -190,7 +199,7 @@ class Store:
             [rows.api_key_row(key) for key in changes.put_api_keys.values()],
         )
         await _delete(connection, schema.wireguard_records, changes.delete_wireguard)
-        wireguard = [rows.wireguard_row(record) for record in changes.put_wireguard.values()]
+        wireguard = [rows.wireguard_row(self._sealed(each)) for each in changes.put_wireguard.values()]
         await _put(connection, schema.wireguard_records, wireguard)
         await _put_counters(connection, changes.counters)
         # Late, as it holds the head of the log until the commit.
@@ -222,6 +231,10 @@ class Store:
         with _translated():
             async with engine.begin() as connection:
                 yield connection
+
+
+def _as_it_is(record: WireGuardRecord) -> WireGuardRecord:
+    return record
 
 
 class _translated:  # noqa: N801 - used like a keyword
