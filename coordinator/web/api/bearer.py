@@ -131,7 +131,7 @@ class BearerGuard:
                 await self._superiors.check(request, role)
             return await handler(request)
 
-        with acting_as(caller.actor), visited_by(caller.person):
+        with acting_as(caller.actor, role), visited_by(caller.person):
             return await take_origin(request, recording_refusals(self._refusals, within_their_role))
 
     async def _caller(self, text: str, path: str) -> _Caller | None:
