@@ -93,6 +93,11 @@ class PolicyService:
             PolicyError: it is wrong; a server must not start with another policy than the one written.
             InvalidError: the file cannot be read.
         """
+        if self.declared.stored and self._stored is None and self._path is None:
+            log.warning(
+                "no policy is set, so declared access profiles open nothing",
+                profiles=sorted(self.declared.stored),
+            )
         if self._database_mode:
             if self._stored is not None:
                 self._begin(self._stored.text)

@@ -19,6 +19,7 @@ from coordinator.tailnet.declared_profiles import DeclaredProfile, body_text
 from coordinator.tailnet.errors import CoordinatorError, ForbiddenError, InvalidError, NotFoundError
 from coordinator.tailnet.state import StoredPolicy, TailnetState
 from coordinator.wireguard.declared import read_declaration
+from tests.coordinator.services.test_access import LAPTOP, OPS, SERVER, make_bench
 from tests.support.builders import NOW, make_user
 from tests.support.tailnets import make_tailnet
 from tests.support.wireguard_bench import ACTOR, ADA, PROFILES, Bench, policy_text, wireguard_bench
@@ -176,6 +177,34 @@ async def test_windows_open_narrow_and_end(bench: Bench) -> None:
     await bench.access.windows.tick()
     assert bench.access.get(request.id).end_reason == "policy"
     assert bench.wished() == []
+
+
+async def test_a_window_in_the_tailnet_opens_without_compiling_anything() -> None:
+    made = await make_bench(dst=["tag:mgmt:443"])
+    service, index = made.policy, made.tailnet.world.policy
+    text = 'profiles: {web: {src: ["group:ops"], dst: ["tag:mgmt:%s"], maxDuration: 2h}}'
+
+    async def declare(ports: str) -> None:
+        wanted = read_declaration(text % ports).profiles
+        async with service.declaring(wanted):
+            await made.tailnet.execute(lambda directory: service.declared.put(directory, wanted, ACTOR))
+
+    await declare("22")
+    engine = index.engine
+    asked = await made.access.request(Asked(profile="web", user=OPS), actor=ACTOR)
+    assert made.sees(LAPTOP, SERVER)
+    assert index.engine is engine
+    opened = str(index.filter_rules(SERVER))
+    await declare("80")
+    assert made.sees(LAPTOP, SERVER)
+    assert str(index.filter_rules(SERVER)) != opened
+    async with service.declaring(()):
+        await made.tailnet.execute(lambda directory: service.declared.put(directory, (), ACTOR))
+    assert not made.sees(LAPTOP, SERVER)
+    await made.access.windows.tick()
+    assert made.access.get(asked.id).end_reason == "policy"
+    await service.close()
+    await made.tailnet.close()
 
 
 async def test_what_is_declared_no_more_ends_like_what_left_the_policy(bench: Bench) -> None:
