@@ -229,8 +229,13 @@ class PolicyService:
         """Other declared profiles are stored: those that were made ready, or some whose commit took long."""
         if self._prepared is not None and not self.declared.differ(self._prepared[0]):
             (_, draft), self._prepared = self._prepared, None
-            self._set_aside = frozenset()
-            self._put_in_force(draft)
+            try:
+                self._put_in_force(draft)
+                self._set_aside = frozenset()
+            except Exception:
+                # The commit has happened, and whatever else follows it must go on.
+                log.exception("declared access profiles not in force, will try again")
+                self._rejoining = spawn("declared profiles", self._rejoin())
         else:
             self._rejoining = spawn("declared profiles", self._rejoin())
         # A file that was refused because of them may be fine now.
@@ -240,7 +245,9 @@ class PolicyService:
         async with self._replacing:
             try:
                 self._put_in_force(await self._draft(self._text or None))
+                self._set_aside = frozenset()
             except PolicyError as error:
+                self._set_aside = frozenset(self.declared.stored)
                 log.error(
                     "declared access profiles do not fit the policy and are not in force",
                     problems=[str(problem) for problem in error.problems],

@@ -332,3 +332,37 @@ async def test_without_a_policy_there_is_nothing_to_join() -> None:
     assert service.written is None
     await service.close()
     await tailnet.close()
+
+
+async def test_what_cannot_be_put_in_force_is_tried_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adopt, failures = bench.tailnet.adopt_policy, [RuntimeError("surprise")]
+
+    def fail_once(draft: Any) -> None:
+        if failures:
+            raise failures.pop()
+        adopt(draft)
+
+    monkeypatch.setattr(bench.tailnet, "adopt_policy", fail_once)
+    assert said(await run(bench, WEB)) == [("create", "profile", "web", "")]
+    async with asyncio.timeout(2):
+        while "web" not in names(bench):
+            await asyncio.sleep(0.01)
+    await bench.policy.close()
+
+
+async def test_what_does_not_fit_after_a_late_commit_can_be_declared_again(bench: Bench) -> None:
+    await run(bench, WEB)
+    unfit = DeclaredProfile(
+        name="late", body=body_text({**FIT, "src": ["group:none"]}), declared_by="x", since=NOW
+    )
+    await bench.tailnet.execute(lambda directory: directory.put_declared(unfit))
+    await asyncio.sleep(0.2)
+    assert "late" not in names(bench)
+    late = WEB + '  late: {src: ["%s"], dst: ["10.1.0.0/24:22"]}\n'
+    with pytest.raises(PolicyError, match=r"line 7, column 15: .*group not found"):
+        await run(bench, late % "group:none")
+    assert said(await run(bench, late % "group:ops")) == [("change", "profile", "late", "src")]
+    assert names(bench)[-2:] == ["late", "web"]
+    await bench.policy.close()
