@@ -361,7 +361,7 @@ async def test_what_does_not_fit_after_a_late_commit_can_be_declared_again(bench
     await asyncio.sleep(0.2)
     assert "late" not in names(bench)
     late = WEB + '  late: {src: ["%s"], dst: ["10.1.0.0/24:22"]}\n'
-    with pytest.raises(PolicyError, match=r"line 7, column 15: .*group not found"):
+    with pytest.raises(PolicyError, match=r"line 7, column 16: .*group not found"):
         await run(bench, late % "group:none")
     assert said(await run(bench, late % "group:ops")) == [("change", "profile", "late", "src")]
     assert names(bench)[-2:] == ["late", "web"]
