@@ -21,6 +21,7 @@ from coordinator.services.access_scope import AccessScope
 from coordinator.services.admin_refusals import AdminRefusals
 from coordinator.services.api_keys import ApiKeyService
 from coordinator.services.attributes import AttributeService
+from coordinator.services.declared_profiles import DeclaredProfiles
 from coordinator.services.device_approval import DeviceApproval
 from coordinator.services.identities import IdentityService
 from coordinator.services.incidents import IncidentService
@@ -206,6 +207,7 @@ def _policy(
         database_mode=settings.policy_in_database,
         stored=state.policy,
         versions=store.policies,
+        declared=DeclaredProfiles(tailnet, state.declared),
         on_change=nodes.approve_by_policy,
     )
     policy.load()

@@ -86,5 +86,5 @@ def start_wireguard(
         tokens=WireGuardTokens(tailnet, book, access, random_bytes),
         observation=observation,
         keeper=keeper,
-        apply=WireGuardApply(tailnet, gateways, peers, UserService(tailnet), random_bytes),
+        apply=WireGuardApply(tailnet, policy, gateways, peers, UserService(tailnet), random_bytes),
     )

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from acl import AccessProfile
+from acl import AccessProfile, Policy
 from coordinator.services.access import AccessService
-from coordinator.services.access_rules import Asked
+from coordinator.services.access_rules import Asked, profile_of
 from coordinator.services.tailnet import Tailnet
 from coordinator.services.wireguard_allocation import allocate, claim, pool_for
 from coordinator.services.wireguard_book import WireGuardBook
@@ -84,7 +84,7 @@ class WireGuardPeers:
         """
         wanted = replace(wanted, public_key=public_key(wanted.public_key))
         basis, wanted = self._basis(wanted, caller)
-        profile = self._profile(wanted)
+        profile = self._profile(wanted, self._access.rules.policy)
         known = self._known(wanted, basis, caller)
         ask = self._ask(wanted, basis, profile, known)
         if known is not None and ask is None:
@@ -226,13 +226,13 @@ class WireGuardPeers:
 
         return await self._tailnet.execute(command)
 
-    def require_profile(self, wanted: PeerWanted) -> None:
-        """The policy has the profile, and gateways can hold somebody to it.
+    def require_profile(self, wanted: PeerWanted, policy: Policy | None) -> None:
+        """A policy, which may not be in force yet, has the profile, and gateways can hold somebody to it.
 
         Raises:
             NotFoundError, InvalidError, ForbiddenError: what is wrong.
         """
-        self._profile(wanted)
+        self._profile(wanted, policy)
 
     def new_secret(self) -> str:
         """A preshared key."""
@@ -333,11 +333,11 @@ class WireGuardPeers:
             )
         return wanted
 
-    def _profile(self, wanted: PeerWanted) -> AccessProfile | None:
+    def _profile(self, wanted: PeerWanted, policy: Policy | None) -> AccessProfile | None:
         if not wanted.profile:
             return None
-        profile = self._access.rules.profile(wanted.profile)
-        self._reach.require_supported(profile)
+        profile = profile_of(policy, wanted.profile)
+        self._reach.require_supported(profile, policy)
         if profile.src_posture and not (wanted.standing or wanted.until):
             raise ForbiddenError(
                 f"profile `{wanted.profile}` wants machines in order (srcPosture), and a plain WireGuard "

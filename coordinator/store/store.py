@@ -105,6 +105,9 @@ class Store:
             identities = [rows.identity_from(row) for row in linked]
             kept = await connection.execute(select(schema.wireguard_records))
             wireguard = [self._opened(rows.wireguard_from(row)) for row in kept]
+            declared = [
+                rows.declared_from(row) for row in await connection.execute(select(schema.declared_profiles))
+            ]
             counters = await connection.execute(select(schema.counters))
             last = await connection.scalar(select(func.max(schema.changes.c.seq)))
             return TailnetState(
@@ -117,6 +120,7 @@ class Store:
                 api_keys={key.id: key for key in api_keys},
                 identities={identity.id: identity for identity in identities},
                 wireguard={record.key: record for record in wireguard},
+                declared={profile.name: profile for profile in declared},
                 counters={row.name: int(row.value) for row in counters},
             )
 
@@ -201,6 +205,9 @@ class Store:
         await _delete(connection, schema.wireguard_records, changes.delete_wireguard)
         wireguard = [rows.wireguard_row(self._sealed(each)) for each in changes.put_wireguard.values()]
         await _put(connection, schema.wireguard_records, wireguard)
+        await _delete(connection, schema.declared_profiles, changes.delete_declared)
+        declared = [rows.declared_row(profile) for profile in changes.put_declared.values()]
+        await _put(connection, schema.declared_profiles, declared)
         await _put_counters(connection, changes.counters)
         # Late, as it holds the head of the log until the commit.
         await append(connection, changes.audit)
@@ -349,6 +356,8 @@ async def _log(connection: AsyncConnection, changes: ChangeSet, mark: str) -> in
             "put_access",
             "put_wireguard",
             "delete_wireguard",
+            "put_declared",
+            "delete_declared",
         )
         if getattr(changes, name)
     )

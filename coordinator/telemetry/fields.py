@@ -35,6 +35,7 @@ FIELDS: Mapping[str, str] = {
     "peer": "public key of a WireGuard peer",
     "peers": "how many peers a gateway has, or a line is about",
     "problems": "everything that is wrong with a policy",
+    "profiles": "names of access profiles",
     "reason": "why something was refused or ended",
     "refused": "how many were refused so far",
     "remote": "address of the other side, as far as proxies are believed",

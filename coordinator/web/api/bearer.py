@@ -138,7 +138,7 @@ class BearerGuard:
                 await self._superiors.check(request, role)
             return await handler(request)
 
-        with acting_as(caller.actor), visited_by(caller.person):
+        with acting_as(caller.actor, role), visited_by(caller.person):
             return await take_origin(request, recording_refusals(self._refusals, within_their_role))
 
     def _by_identity_token(self, text: str, path: str) -> _Caller | None:
