@@ -9,9 +9,10 @@ what it means; `engine` and `updates` keep it current over thousands of nodes; `
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from acl.declared import with_declared
 from acl.document import AccessProfile, Policy
 from acl.draft import PolicyDraft
 from acl.explain import Explanation, explain
@@ -58,14 +59,20 @@ __all__ = [
 ]
 
 
-def parse_policy(text: str) -> Policy:
+def parse_policy(text: str, declared: Sequence[AccessProfile] = ()) -> Policy:
     """Read and check a policy.
 
+    Args:
+        text: HuJSON.
+        declared: access profiles from elsewhere that join it; the policy's `text` stays as it is.
+
     Raises:
-        PolicyError: with every problem found. A syntax error hides the rest; wrong types and unknown keys
-        do not.
+        PolicyError: with every problem found, those of the declared profiles included. A syntax error hides
+        the rest; wrong types and unknown keys do not.
     """
     policy, problems = read_policy(parse_hujson(text), text)
+    policy, clashes = with_declared(policy, declared)
+    problems.extend(clashes)
     problems.extend(check_document(policy))
     if any(problem.severity == "error" for problem in problems):
         raise PolicyError(problems)

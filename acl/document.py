@@ -192,6 +192,11 @@ class AccessProfile:
     mint: Words | None = None
     span: Span
 
+    @property
+    def declared(self) -> bool:
+        """Whether it stands in a declaration beside the policy."""
+        return bool(self.span.document)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:

@@ -19,14 +19,22 @@ Severity = Literal["error", "warning"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """A stretch of the policy text, in characters; lines and columns count from 1, the end is exclusive."""
+    """A stretch of the policy text, in characters; lines and columns count from 1, the end is exclusive.
+
+    Attributes:
+        document: empty for the policy itself; else the access profile, declared beside the policy, in whose
+            declaration this is. Whoever reads a policy does not have that text before them.
+    """
 
     line: int
     column: int
     end_line: int
     end_column: int
+    document: str = ""
 
     def __str__(self) -> str:
+        if self.document:
+            return f"access profile `{self.document}` (declared with `wireguard apply`)"
         return f"line {self.line}, column {self.column}"
 
 

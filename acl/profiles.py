@@ -20,6 +20,7 @@ from acl.tickets import PatternError, check_pattern
 from acl.validate_rules import check_acl, check_grant, check_via
 
 __all__ = [
+    "UNKNOWN_PROFILE",
     "approvals_needed",
     "check_access_tests",
     "check_profile",
@@ -33,6 +34,8 @@ __all__ = [
     "unanswered_seconds",
 ]
 
+UNKNOWN_PROFILE = "unknown-profile"
+"""Code of the problem of a test that names a profile there is none of."""
 REASONS = ("", "required", "optional")
 DEFAULT_SECONDS = 3600.0
 UNANSWERED_SECONDS = 3600.0
@@ -147,11 +150,11 @@ def check_access_tests(policy: Policy) -> Iterator[Problem]:
     for number, entry in enumerate(policy.access_tests):
         where = f"access.tests[{number}]"
         if entry.profile is None:
-            yield problem("unknown-profile", f"{where}: say which profile is open", entry.test.span)
+            yield problem("missing-profile", f"{where}: say which profile is open", entry.test.span)
         elif entry.profile.text.strip() not in known:
             name = entry.profile.text.strip()
             message = f"{where}: access profile `{name}` not found"
-            yield problem("unknown-profile", message, entry.profile.span, known, name)
+            yield problem(UNKNOWN_PROFILE, message, entry.profile.span, known, name)
 
 
 def _check_mint(profile: AccessProfile, names: Names) -> Iterator[Problem]:

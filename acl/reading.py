@@ -31,7 +31,7 @@ from acl.hujson import Member, Value
 from acl.problems import Problem, nearest
 from acl.relays import check_relays
 
-__all__ = ["read_policy"]
+__all__ = ["read_policy", "read_profile"]
 
 T = TypeVar("T")
 
@@ -416,3 +416,10 @@ def read_policy(value: Value, text: str) -> tuple[Policy, list[Problem]]:
     reader = _Reader()
     policy = reader.policy(value, text)
     return policy, reader.problems
+
+
+def read_profile(member: Member) -> tuple[AccessProfile, list[Problem]]:
+    """Read one access profile, as a member of `access.profiles`; the same as `read_policy` otherwise."""
+    reader = _Reader()
+    profile = reader.profile(member)
+    return profile, reader.problems

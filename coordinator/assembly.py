@@ -13,6 +13,7 @@ from typing import Protocol
 from sqlalchemy import URL
 
 from acl import PolicyIndex
+from coordinator.derived_keys import derive_key
 from coordinator.instances_setup import join_instances, make_instances
 from coordinator.map_settings import ConfigMaker
 from coordinator.netmap.config import MapConfig
@@ -23,6 +24,7 @@ from coordinator.services.access_scope import AccessScope
 from coordinator.services.admin_refusals import AdminRefusals
 from coordinator.services.api_keys import ApiKeyService
 from coordinator.services.attributes import AttributeService
+from coordinator.services.declared_profiles import DeclaredProfiles
 from coordinator.services.device_approval import DeviceApproval
 from coordinator.services.identities import IdentityService
 from coordinator.services.incidents import IncidentService
@@ -48,6 +50,7 @@ from coordinator.services.users import UserService
 from coordinator.services.wireguard import WireGuard
 from coordinator.settings.model import Database, Settings
 from coordinator.store.engine import postgres_url, sqlite_url
+from coordinator.store.preshared_seal import PURPOSE, PresharedKeySeal
 from coordinator.store.store import Store
 from coordinator.tailnet.addresses import Prefixes
 from coordinator.tailnet.change_log import ChangeLog
@@ -236,6 +239,7 @@ def _policy(
         database_mode=settings.policy_in_database,
         stored=state.policy,
         versions=store.policies,
+        declared=DeclaredProfiles(tailnet, state.declared),
         on_change=nodes.approve_by_policy,
     )
     policy.load()
@@ -302,11 +306,15 @@ def database_url(database: Database) -> URL:
     return sqlite_url(database.sqlite_path, wal=database.write_ahead_log)
 
 
-async def open_store(database: Database, stack: AsyncExitStack) -> Store:
-    """Open the database, migrated to the newest schema; the stack closes it."""
+async def open_store(database: Database, stack: AsyncExitStack, noise_key: bytes) -> Store:
+    """Open the database, migrated to the newest schema; the stack closes it.
+
+    Preshared keys are sealed there with a key that follows from the Noise key.
+    """
     if database.kind != "postgres":
         database.sqlite_path.parent.mkdir(parents=True, exist_ok=True)
-    store = await Store.open(database_url(database), echo=database.debug)
+    seal = PresharedKeySeal(derive_key(noise_key, PURPOSE), secrets.token_bytes)
+    store = await Store.open(database_url(database), echo=database.debug, seal=seal)
     stack.push_async_callback(store.close)
     return store
 

@@ -21,6 +21,7 @@ from coordinator.services.wireguard_keeper import KeeperRules, WireGuardKeeper
 from coordinator.services.wireguard_observation import WireGuardObservation
 from coordinator.services.wireguard_openings import WireGuardOpenings
 from coordinator.services.wireguard_peers import PeerRules, WireGuardPeers
+from coordinator.services.wireguard_preshared import report_unreadable
 from coordinator.services.wireguard_reach import WireGuardReach
 from coordinator.services.wireguard_tokens import WireGuardTokens
 from coordinator.services.wireguard_wishes import WireGuardWishes
@@ -54,6 +55,7 @@ def start_wireguard(
     """
     chosen = settings.wireguard
     book = WireGuardBook(tailnet, records)
+    report_unreadable(book.peers.values())
     openings = WireGuardOpenings(tailnet, access)
     taken = tuple(each for each in (settings.prefix_v4, settings.prefix_v6) if each is not None)
     reach = WireGuardReach(policy, tailnet, book, tuple(map(str, taken)))
@@ -86,5 +88,5 @@ def start_wireguard(
         tokens=WireGuardTokens(tailnet, book, access, random_bytes),
         observation=observation,
         keeper=keeper,
-        apply=WireGuardApply(tailnet, gateways, peers, UserService(tailnet), random_bytes),
+        apply=WireGuardApply(tailnet, policy, gateways, peers, UserService(tailnet), random_bytes),
     )

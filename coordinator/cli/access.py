@@ -23,7 +23,7 @@ _BASE = "/api/v1/access"
 @app.command("profiles")
 @from_this_machine
 def profiles() -> None:
-    """List the profiles of the policy."""
+    """List the profiles of the policy, and those declared with `wireguard apply`."""
     found = call("GET", f"{_BASE}/profiles")["profiles"]
     rows = [
         [
@@ -35,10 +35,11 @@ def profiles() -> None:
             f"{profile['approvals']} of {', '.join(profile['approvers'])}"
             if profile["approvers"]
             else "none",
+            profile["source"],
         ]
         for profile in found
     ]
-    headers = ["Profile", "Who may ask", "Opens", "Default", "Longest", "Approvals"]
+    headers = ["Profile", "Who may ask", "Opens", "Default", "Longest", "Approvals", "From"]
     output.emit(found, output.table(headers, rows))
 
 

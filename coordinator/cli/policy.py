@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from coordinator.cli import output
 from coordinator.cli.client import call
 from coordinator.cli.policy_problems import parse, read, report
+
+if TYPE_CHECKING:
+    from acl import AccessProfile, Span
+    from coordinator.cli.policy_facts import Tailnet
 
 app = typer.Typer(no_args_is_help=True, help="Who may reach whom.")
 
@@ -19,6 +24,10 @@ OPENS = 3
 File = Annotated[Path | None, typer.Option("-f", "--file", help="The HuJSON file.")]
 Nodes = Annotated[Path | None, typer.Option("--nodes", help="A snapshot of users and nodes.")]
 Server = Annotated[bool, typer.Option("--server", help="Take users and nodes from the running server.")]
+Profiles = Annotated[
+    Path | None,
+    typer.Option("--profiles", help="A file for `wireguard apply`: count its access profiles in."),
+]
 Note = Annotated[str, typer.Option("--note", help="Why; kept in the history.")]
 
 
@@ -36,12 +45,13 @@ def export(
     without: Annotated[
         list[str] | None, typer.Option("--without", help="A section to leave out, such as access.")
     ] = None,
+    profiles: Profiles = None,
 ) -> None:
     """Print a policy without some of its sections, fit for other servers; comments are kept."""
     from acl.sections import without_section
 
     text = read(file) if file is not None else call("GET", "/api/v1/policy")["policy"]
-    parse(file, text)
+    parse(file, text, _declared(profiles, server=file is None))
     for section in without or ():
         text = without_section(text, section)
     print(text, end="")
@@ -55,7 +65,7 @@ def set_policy(
 ) -> None:
     """Store a policy and put it in force (database mode)."""
     text = read(file)
-    parse(file, text)
+    parse(file, text, _declared(None, server=True))
     if dry_run:
         output.emit(
             call("POST", "/api/v1/policy/check", {"policy": text}), "Policy is valid; nothing was changed."
@@ -84,11 +94,13 @@ def rollback(version: int, note: Note = "") -> None:
 
 @app.command("check")
 def check(
-    positional: Annotated[Path | None, typer.Argument(metavar="FILE")] = None, file: File = None
+    positional: Annotated[Path | None, typer.Argument(metavar="FILE")] = None,
+    file: File = None,
+    profiles: Profiles = None,
 ) -> None:
     """Check a policy without a server: all problems, with their places. Also `-o github`."""
     path = file or positional
-    parse(path, read(path))
+    parse(path, read(path), _declared(profiles))
     output.emit({"valid": True, "problems": []}, "Policy is valid")
 
 
@@ -121,13 +133,14 @@ def fmt(
 
 
 @app.command("test")
-def test(file: Path, nodes: Nodes = None, server: Server = False) -> None:
+def test(file: Path, nodes: Nodes = None, server: Server = False, profiles: Profiles = None) -> None:
     """Run the policy's own `tests`, `sshTests` and `access.tests` against users and nodes."""
     from acl import PolicyIndex
     from coordinator.cli.policy_facts import load_tailnet
 
-    policy = parse(file, text := read(file))
+    text = read(file)
     tailnet = load_tailnet(nodes, server=server)
+    policy = parse(file, text, _declared(profiles, tailnet))
     problems = PolicyIndex(policy, tailnet.facts, tailnet.nodes).check()
     if problems:
         report(file, text, problems)
@@ -141,6 +154,7 @@ def explain_access(
     destination: str,
     file: File = None,
     nodes: Nodes = None,
+    profiles: Profiles = None,
 ) -> None:
     """Say whether SRC may reach DST[:PORT[/PROTO]], and by which rule (default: of the running server)."""
     from acl import PolicyIndex, explain
@@ -148,8 +162,8 @@ def explain_access(
     from coordinator.cli.policy_facts import load_tailnet, open_windows
 
     text = read(file) if file else call("GET", "/api/v1/policy")["policy"]
-    policy = parse(file or Path("policy"), text)
     tailnet = load_tailnet(nodes, server=nodes is None)
+    policy = parse(file or Path("policy"), text, _declared(profiles, tailnet))
     target, port, protocol = _destination(destination)
     index = PolicyIndex(policy, tailnet.facts, tailnet.nodes)
     if file is None and nodes is None:
@@ -162,14 +176,14 @@ def explain_access(
         "allowed": answer.allowed,
         "rule": answer.rule,
         "file": str(file) if file else "",
-        "line": answer.span.line if answer.span else None,
+        "line": answer.span.line if answer.span and not answer.span.document else None,
         "source": answer.source,
         "destination": answer.destination,
         "reason": answer.reason,
         "profiles": [
             {
                 "profile": hint.name,
-                "line": hint.span.line,
+                "line": None if hint.span.document else hint.span.line,
                 "eligible": hint.eligible,
                 "src": hint.src,
                 "approvers": hint.approvers,
@@ -178,9 +192,11 @@ def explain_access(
             for hint in answer.profiles
         ],
     }
-    where = file or "the policy in force"
-    place = f" at {where}:{answer.span.line}" if answer.span else ""
-    place += "".join(f"; {hint.sentence(f'{where}:{hint.span.line}')}" for hint in answer.profiles)
+    where = str(file or "the policy in force")
+    place = ""
+    if answer.span:
+        place = f"{', ' if answer.span.document else ' at '}{_place(where, answer.span)}"
+    place += "".join(f"; {hint.sentence(_place(where, hint.span))}" for hint in answer.profiles)
     output.emit(value, f"{'' if answer.allowed else 'denied: '}{answer.reason}{place}")
     if not answer.allowed:
         raise typer.Exit(1)
@@ -192,18 +208,21 @@ def diff(
     new: Annotated[Path | None, typer.Argument(help="Left out: OLD is new, against the server.")] = None,
     nodes: Nodes = None,
     server: Server = False,
+    profiles: Profiles = None,
 ) -> None:
     """Say who gains and who loses access to what. Exit code 3 when anything opens."""
     from acl import PolicyIndex
     from acl.access import access_changes
     from coordinator.cli.policy_facts import load_tailnet
 
-    if new is None:
-        before = parse(Path("policy in force"), call("GET", "/api/v1/policy")["policy"])
-        after = parse(old, read(old))
-    else:
-        before, after = parse(old, read(old)), parse(new, read(new))
     tailnet = load_tailnet(nodes, server=server or (new is None and nodes is None))
+    declared = _declared(profiles, tailnet)
+    if new is None:
+        in_force = _declared(None, tailnet, server=nodes is not None)
+        before = parse(Path("policy in force"), call("GET", "/api/v1/policy")["policy"], in_force)
+        after = parse(old, read(old), declared)
+    else:
+        before, after = parse(old, read(old), declared), parse(new, read(new), declared)
     if not tailnet.nodes:
         output.note("no nodes to compare for: give --nodes FILE or --server")
     changes = access_changes(
@@ -230,6 +249,23 @@ def snapshot() -> None:
     from coordinator.cli.policy_facts import server_snapshot
 
     print(json.dumps(server_snapshot(), indent=2))
+
+
+def _declared(
+    path: Path | None, tailnet: Tailnet | None = None, *, server: bool = False
+) -> Sequence[AccessProfile]:
+    """The profiles that count besides the policy's: of a declaration, or those declared on the server."""
+    from coordinator.cli.policy_facts import declared_in, server_declared
+
+    if path is not None:
+        return declared_in(path)
+    if server:
+        return server_declared()
+    return () if tailnet is None else tailnet.declared
+
+
+def _place(policy: str, span: Span) -> str:
+    return "declared with `wireguard apply`" if span.document else f"{policy}:{span.line}"
 
 
 def _destination(text: str) -> tuple[str, int, str]:

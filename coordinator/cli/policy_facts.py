@@ -14,18 +14,24 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Any
 
-from acl import NodeFact, OpenWindow, TailnetFacts, UserFact
+from acl import AccessProfile, NodeFact, OpenWindow, PolicyError, TailnetFacts, UserFact
+from acl.declared import profile_from_text
 from coordinator.cli.client import call
 from coordinator.cli.output import CommandError
+from coordinator.cli.policy_problems import read, report
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tailnet:
-    """Nodes and users as the policy engine takes them, and what each node (by id) advertises."""
+    """Nodes and users as the policy engine takes them.
+
+    `advertised` is what each node (by id) offers to route, `declared` the profiles from beside the policy.
+    """
 
     facts: TailnetFacts
     nodes: list[NodeFact] = field(default_factory=list)
     advertised: dict[int, list[str]] = field(default_factory=dict)
+    declared: tuple[AccessProfile, ...] = ()
 
 
 def server_snapshot() -> dict[str, Any]:
@@ -46,7 +52,35 @@ def server_snapshot() -> dict[str, Any]:
         "users": users,
         "nodes": [{name: node[name] for name in kept} for node in nodes],
         "peers": _server_peers(),
+        "profiles": _server_profiles(),
     }
+
+
+def server_declared() -> tuple[AccessProfile, ...]:
+    """The access profiles that were declared on the running server, beside its policy."""
+    return _declared(_server_profiles(), "the server")
+
+
+def _server_profiles() -> dict[str, Any]:
+    return dict(call("GET", "/api/v1/policy/profiles")["profiles"])
+
+
+def declared_in(path: Path) -> tuple[AccessProfile, ...]:
+    """The access profiles of a declaration for `wireguard apply`; ends the command when it is none."""
+    from coordinator.wireguard.declared import read_declaration
+
+    text = read(path)
+    try:
+        return tuple(item.profile for item in read_declaration(text).profiles)
+    except PolicyError as error:
+        report(path, text, error.problems)
+
+
+def _declared(profiles: Mapping[str, Any], source: str) -> tuple[AccessProfile, ...]:
+    try:
+        return tuple(profile_from_text(str(name), json.dumps(value)) for name, value in profiles.items())
+    except PolicyError as error:
+        raise CommandError(f"{source} has a profile that cannot be read: {error}") from error
 
 
 def _server_peers() -> list[dict[str, Any]]:
@@ -105,12 +139,14 @@ def _tailnet(document: Any, source: str) -> Tailnet:
         nodes = [_node(number, node) for number, node in enumerate(document["nodes"])]
         peers = {str(peer["name"]): list(peer["addresses"]) for peer in document.get("peers", ())}
         advertised = {int(node["id"]): list(node.get("availableRoutes", ())) for node in document["nodes"]}
+        profiles = dict(document.get("profiles", {}))
     except (KeyError, TypeError, ValueError) as error:
         raise CommandError(
             f"{source} is no snapshot: {error!r}; make one with `coordinator policy snapshot`"
         ) from error
     facts = TailnetFacts(users=users, associated_domains=None, peers=peers)
-    return Tailnet(facts=facts, nodes=nodes, advertised=advertised)
+    declared = _declared(profiles, source)
+    return Tailnet(facts=facts, nodes=nodes, advertised=advertised, declared=declared)
 
 
 def _owners(nodes: list[Any]) -> list[Any]:

@@ -1,4 +1,4 @@
-"""`wireguard apply`: gateways and peers from a file."""
+"""`wireguard apply`: access profiles, gateways and peers from a file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def apply(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="YAML; see config/wireguard.yaml.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would change.")] = False,
 ) -> None:
-    """Bring gateways and peers in line with a file, all of it or nothing."""
+    """Bring access profiles, gateways and peers in line with a file, all of it or nothing."""
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

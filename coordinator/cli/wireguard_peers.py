@@ -75,7 +75,9 @@ def list_peers(
     everything: Annotated[bool, typer.Option("--all", help="Ended ones, too.")] = False,
     gateway: Annotated[str, typer.Option("--gateway")] = "",
     user: Annotated[str, typer.Option("-u", "--user", help="By login.")] = "",
-    state: Annotated[str, typer.Option("--state", help="active, waiting, scheduled or ended.")] = "",
+    state: Annotated[
+        str, typer.Option("--state", help="active, waiting, scheduled, unreadable or ended.")
+    ] = "",
 ) -> None:
     """List peers: who, where, until when, and what was seen of them."""
     query = {"all": str(everything).lower(), "gateway": gateway, "user": user, "state": state}

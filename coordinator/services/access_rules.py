@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from acl import AccessProfile
+from acl import AccessProfile, Policy
 from acl.problems import nearest
 from acl.profiles import default_seconds, max_seconds, open_hours
 from acl.tickets import matches
@@ -52,10 +52,14 @@ class AccessRules:
         self.has_plain_device: Callable[[int, str], bool] = lambda user_id, profile: False
         """Whether a person has a device outside of the tailnet that waits for a profile."""
 
+    @property
+    def policy(self) -> Policy | None:
+        """The policy as written; None: everything is allowed."""
+        return self._policy.written
+
     def profiles(self) -> list[AccessProfile]:
         """The profiles of the policy as written."""
-        written = self._policy.written
-        return list(written.access_profiles) if written is not None else []
+        return profiles_of(self.policy)
 
     def machines(self, request: AccessRequest) -> list[Node]:
         """The machines a request is for: untagged ones of the user, or the minted one; with valid keys."""
@@ -71,11 +75,7 @@ class AccessRules:
 
     def profile(self, name: str) -> AccessProfile:
         """A profile by name; NotFoundError with a near name."""
-        for profile in self.profiles():
-            if profile.name.text == name:
-                return profile
-        hint = nearest(name, [profile.name.text for profile in self.profiles()])
-        raise NotFoundError(f"the policy has no access profile `{name}`" + (f"; {hint}" if hint else ""))
+        return profile_of(self.policy, name)
 
     def closes_at(self, request: AccessRequest, now: datetime) -> datetime | None:
         """When a window closes under the policy of now; None when that would not let it be open at all.
@@ -182,6 +182,21 @@ class AccessRules:
                 f"`{profile.name.text}` is open {active} times already, and its maxActive is "
                 f"{profile.max_active}; try again when one has closed"
             )
+
+
+def profiles_of(policy: Policy | None) -> list[AccessProfile]:
+    """The profiles of a policy."""
+    return list(policy.access_profiles) if policy is not None else []
+
+
+def profile_of(policy: Policy | None, name: str) -> AccessProfile:
+    """A profile of a policy by name; NotFoundError with a near name."""
+    profiles = profiles_of(policy)
+    for profile in profiles:
+        if profile.name.text == name:
+            return profile
+    hint = nearest(name, [profile.name.text for profile in profiles])
+    raise NotFoundError(f"the policy has no access profile `{name}`" + (f"; {hint}" if hint else ""))
 
 
 def mint_tags(profile: AccessProfile) -> tuple[str, ...]:

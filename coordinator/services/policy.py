@@ -1,12 +1,14 @@
 """The policy in force: from a file that is watched, or from the database.
 
-A policy that does not load is refused with every problem it has; the one in force stays.
+A policy that does not load is refused with every problem it has; the one in force stays. Access profiles that
+were declared beside it are part of it wherever it counts, and never of its text.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,8 +16,10 @@ from typing import Any
 
 import structlog
 
-from acl import Policy, PolicyDraft, PolicyError, Problem, parse_policy
+from acl import AccessProfile, Policy, PolicyDraft, PolicyError, Problem, parse_policy
+from acl.declared import unfit
 from coordinator.netmap.derp import with_policy_relays
+from coordinator.services.declared_profiles import DeclaredProfiles
 from coordinator.services.policy_records import PolicyFileRecorder, fingerprint
 from coordinator.services.tailnet import Tailnet
 from coordinator.tailnet.actors import Actor
@@ -23,6 +27,7 @@ from coordinator.tailnet.directory import Directory
 from coordinator.tailnet.errors import InvalidError, NotFoundError
 from coordinator.tailnet.state import ChangeSet, StoredPolicy
 from coordinator.telemetry.tasks import spawn
+from coordinator.wireguard.declared_profiles import ProfileItem, in_the_file
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +49,7 @@ class PolicyService:
         database_mode: Whether `set` works.
         stored: The version in force, in database mode.
         versions: Reads so many newest versions, newest first.
+        declared: Access profiles that join it; none if left out.
         on_change: Called after another policy came into force while the server runs.
     """
 
@@ -55,6 +61,7 @@ class PolicyService:
         database_mode: bool,
         stored: StoredPolicy | None,
         versions: Callable[[int], Awaitable[list[StoredPolicy]]],
+        declared: DeclaredProfiles | None = None,
         on_change: Callable[[], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
         self._tailnet = tailnet
@@ -66,6 +73,11 @@ class PolicyService:
         self._updated_at = stored.created_at if stored else None
         self._records = PolicyFileRecorder(tailnet)
         self._on_change = on_change
+        self.declared = declared if declared is not None else DeclaredProfiles(tailnet, {})
+        self.declared.on_change(self._declared_changed)
+        self._set_aside: frozenset[str] = frozenset()
+        self._prepared: tuple[Sequence[ProfileItem], PolicyDraft] | None = None
+        self._rejoining: asyncio.Task[None] | None = None
         self._replacing = asyncio.Lock()
         tailnet.on_commit(self._take)
         self._setting: tuple[str, PolicyDraft] | None = None
@@ -78,20 +90,48 @@ class PolicyService:
     def load(self) -> None:
         """Load the policy at start.
 
+        Declared profiles that do not fit it are left out, which is said in the log: the policy decides, and
+        only a server that runs can take another declaration.
+
         Raises:
             PolicyError: it is wrong; a server must not start with another policy than the one written.
             InvalidError: the file cannot be read.
         """
+        if self.declared.stored and self._stored is None and self._path is None:
+            log.warning(
+                "no policy is set, so declared access profiles open nothing",
+                profiles=sorted(self.declared.stored),
+            )
         if self._database_mode:
             if self._stored is not None:
-                self._tailnet.adopt_policy(self._compile(self._stored.text, self._blank()))
+                self._begin(self._stored.text)
             return
         if self._path is None:
             return
         self._seen = self._identity()
         text = self._read()
-        self._tailnet.adopt_policy(self._compile(text, self._blank()))
+        self._begin(text)
         self._took_over(text)
+
+    def _begin(self, text: str) -> None:
+        aside: frozenset[str] = frozenset()
+        while True:
+            try:
+                draft = self._compile(text, self._blank(), self.declared.profiles_without(aside))
+                break
+            except PolicyError as error:
+                wrong = unfit(error.problems) - aside
+                if not wrong:
+                    raise
+                aside |= wrong
+                log.error(
+                    "declared access profiles do not fit the policy and open nothing; change the policy, "
+                    "or apply a declaration without them",
+                    profiles=sorted(wrong),
+                    problems=[str(problem) for problem in error.problems],
+                )
+        self._set_aside = aside
+        self._tailnet.adopt_policy(draft)
 
     def start(self) -> None:
         """Start watching the file, if there is one."""
@@ -100,7 +140,8 @@ class PolicyService:
 
     async def close(self) -> None:
         """Stop watching."""
-        tasks = [task for task in (self._task, self._following, self._follow_up) if task is not None]
+        running = (self._task, self._following, self._follow_up, self._rejoining)
+        tasks = [task for task in running if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -152,6 +193,71 @@ class PolicyService:
         async with self._replacing:
             return await self._set(text, actor, note)
 
+    @asynccontextmanager
+    async def declaring(self, wanted: Sequence[ProfileItem]) -> AsyncIterator[Policy | None]:
+        """Within, no other policy comes into force, and whoever enters stores these declared profiles.
+
+        Once they are stored, the policy with them is in force; if they are not, nothing has changed. Gives
+        the policy as it is with them.
+
+        Raises:
+            PolicyError: with every problem, where it is in the declaration.
+            InvalidError: there is no policy they could join.
+        """
+        async with self._replacing:
+            if not self._set_aside and not self.declared.differ(wanted):
+                yield self.written
+                return
+            draft = await self._with_profiles(wanted)
+            self._prepared = wanted, draft
+            try:
+                yield draft.policy
+                if self._prepared is not None:
+                    # The same are stored already; now they fit.
+                    self._declared_changed()
+            finally:
+                self._prepared = None
+
+    async def _with_profiles(self, wanted: Sequence[ProfileItem]) -> PolicyDraft:
+        if wanted and not self._text:
+            raise InvalidError(
+                "no policy is set, so everything is allowed and a profile would open nothing: set a policy "
+                "first, or leave `profiles` out"
+            )
+        declared = tuple(item.profile for item in sorted(wanted, key=lambda item: item.name))
+        try:
+            return await asyncio.to_thread(self._compile, self._text or None, self._blank(), declared)
+        except PolicyError as error:
+            raise PolicyError(map(in_the_file, error.problems)) from error
+
+    def _declared_changed(self) -> None:
+        """Other declared profiles are stored: those that were made ready, or some whose commit took long."""
+        if self._prepared is not None and not self.declared.differ(self._prepared[0]):
+            (_, draft), self._prepared = self._prepared, None
+            try:
+                self._put_in_force(draft)
+                self._set_aside = frozenset()
+            except Exception:
+                # The commit has happened, and whatever else follows it must go on.
+                log.exception("declared access profiles not in force, will try again")
+                self._rejoining = spawn("declared profiles", self._rejoin())
+        else:
+            self._rejoining = spawn("declared profiles", self._rejoin())
+        # A file that was refused because of them may be fine now.
+        self._seen = None
+
+    async def _rejoin(self) -> None:
+        async with self._replacing:
+            try:
+                self._put_in_force(await self._draft(self._text or None))
+                self._set_aside = frozenset()
+            except PolicyError as error:
+                self._set_aside = frozenset(self.declared.stored)
+                log.error(
+                    "declared access profiles do not fit the policy and are not in force",
+                    problems=[str(problem) for problem in error.problems],
+                )
+
     async def _set(self, text: str, actor: Actor, note: str) -> StoredPolicy:
         draft = await self._draft(text)
 
@@ -197,6 +303,7 @@ class PolicyService:
 
     def _enforce(self, stored: StoredPolicy, draft: PolicyDraft) -> None:
         self._put_in_force(draft)
+        self._set_aside = frozenset()
         self._text, self._updated_at = stored.text, stored.created_at
 
     async def reload(self) -> bool:
@@ -225,6 +332,7 @@ class PolicyService:
             self._records.refused(str(self._path), [error.message])
             return False
         self._put_in_force(draft)
+        self._set_aside = frozenset()
         self._records.loaded(str(self._path), self._text, text)
         self._took_over(text)
         log.info("policy loaded", path=str(self._path))
@@ -232,7 +340,7 @@ class PolicyService:
 
     @property
     def written(self) -> Policy | None:
-        """The policy in force, as somebody wrote it; None when everything is allowed."""
+        """The policy in force, as somebody wrote it, with declared profiles; None: everything is allowed."""
         return self._tailnet.world.policy.policy
 
     def _put_in_force(self, draft: PolicyDraft) -> None:
@@ -278,12 +386,20 @@ class PolicyService:
         """The users and nodes of now, to compile a policy for."""
         return self._tailnet.world.policy.draft(None)
 
-    async def _draft(self, text: str) -> PolicyDraft:
-        """Read, check and compile in another thread: a large policy would hold every client up."""
-        return await asyncio.to_thread(self._compile, text, self._blank())
+    async def _draft(self, text: str | None) -> PolicyDraft:
+        """Read, check and compile in another thread: a large policy would hold every client up.
 
-    def _compile(self, text: str, blank: PolicyDraft) -> PolicyDraft:
-        policy = parse_policy(text)
+        Without a text nothing is set, and everything allowed.
+        """
+        return await asyncio.to_thread(self._compile, text, self._blank(), self.declared.profiles())
+
+    def _compile(
+        self, text: str | None, blank: PolicyDraft, declared: Sequence[AccessProfile]
+    ) -> PolicyDraft:
+        if text is None:
+            blank.compile()
+            return blank
+        policy = parse_policy(text, declared)
         self._check_relays(policy)
         draft = replace(blank, policy=policy)
         draft.compile()

@@ -18,6 +18,7 @@ from coordinator.services.rate_limits import RateLimits
 from coordinator.services.registration_records import RefusalRecorder, record_client, record_join
 from coordinator.services.rest_at_start import Departure
 from coordinator.services.tailnet import Tailnet
+from coordinator.services.wireguard_claims import plain_wireguard_has
 from coordinator.tailcfg.codec import parse_go_time
 from coordinator.tailcfg.errors import WireError
 from coordinator.tailcfg.hostinfo import hostname, request_tags
@@ -40,6 +41,7 @@ from coordinator.tailnet.names import label_from_hostname, unique_label
 from coordinator.tailnet.nodes import APPROVED, REGISTERED_BY_AUTH_KEY, REGISTERED_BY_CLI, Node, NodeID
 from coordinator.tailnet.preauth_keys import MALFORMED_KEY, PreAuthKey, matches, split_key
 from coordinator.tailnet.registration import (
+    WIREGUARD_KEY,
     Attempt,
     Confirm,
     Join,
@@ -173,7 +175,7 @@ class RegistrationService:
         Raises:
             NotFoundError: no such pending login (they last 15 minutes), or no such user.
             ForbiddenError: the user is suspended.
-            ConflictError: the machine joined meanwhile, for somebody else.
+            ConflictError: the machine joined meanwhile, for somebody else; or plain WireGuard has its key.
         """
         pending = self._logins.get(login_id)
         parsed = _parse(pending.machine_key, pending.request)
@@ -183,6 +185,8 @@ class RegistrationService:
             attempt = self._attempt(parsed, directory)
             if attempt.node is not None:
                 return _already_in(attempt.node, attempt.machine_key, user_id)
+            if attempt.plain_wireguard:
+                raise ConflictError(WIREGUARD_KEY)
             siblings = [node for node in attempt.siblings if node.user_id == user_id and not node.tags]
             join = Join(
                 user_id=user_id,
@@ -262,6 +266,7 @@ class RegistrationService:
             node=directory.node_by_key(parsed.node_key),
             previous=directory.node_by_key(parsed.old_node_key) if parsed.old_node_key else None,
             old_node_key=parsed.old_node_key,
+            plain_wireguard=plain_wireguard_has(directory, parsed.node_key, parsed.machine_key),
             siblings=directory.nodes_of_machine(parsed.machine_key),
         )
 

@@ -1,4 +1,4 @@
-"""Bring gateways and peers in line with a declaration, in one step or not at all.
+"""Bring profiles, gateways and peers in line with a declaration, in one step or not at all.
 
 What was declared once and is declared no more goes; what was made by hand stays, unless the file names it:
 then the file has it from now on. A dry run is the real thing, undone before it is stored.
@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from acl import Policy
+from coordinator.services.policy import PolicyService
 from coordinator.services.tailnet import Tailnet
 from coordinator.services.users import UserService
 from coordinator.services.wireguard_claims import public_key, require_free_key, require_name
@@ -33,7 +35,7 @@ from coordinator.services.wireguard_peers import WireGuardPeers
 from coordinator.tailnet.actors import Actor
 from coordinator.tailnet.bearer_tokens import GATEWAY_TOKEN, SECRET_BYTES, new_token
 from coordinator.tailnet.directory import Directory
-from coordinator.tailnet.errors import CoordinatorError, InvalidError
+from coordinator.tailnet.errors import CoordinatorError, ForbiddenError, InvalidError
 from coordinator.wireguard.declared import Declaration, Item, read_declaration
 from coordinator.wireguard.model import Basis, Gateway, Peer, PeerKey, live_peers
 
@@ -45,7 +47,7 @@ class Change:
     """One difference; `detail` says in which values."""
 
     verb: Verb
-    kind: Literal["gateway", "peer"]
+    kind: Literal["profile", "gateway", "peer"]
     name: str
     detail: str = ""
 
@@ -72,41 +74,73 @@ class WireGuardApply:
     def __init__(
         self,
         tailnet: Tailnet,
+        policy: PolicyService,
         gateways: WireGuardGateways,
         peers: WireGuardPeers,
         users: UserService,
         random_bytes: Callable[[int], bytes],
     ) -> None:
         self._tailnet = tailnet
+        self._policy = policy
         self._gateways = gateways
         self._peers = peers
         self._users = users
         self._random_bytes = random_bytes
 
-    async def apply(self, text: str, *, dry_run: bool, actor: Actor) -> Applied:
+    async def apply(
+        self, text: str, *, dry_run: bool, actor: Actor, may_declare_profiles: bool = True
+    ) -> Applied:
         """Apply a file.
 
+        Args:
+            text: The file.
+            dry_run: Only say what would be done.
+            actor: Who does it.
+            may_declare_profiles: Whether they may change the policy, too: a profile opens networks.
+
         Raises:
-            PolicyError: it cannot be read; with every problem and its place.
+            PolicyError: it cannot be read, or its profiles do not fit the policy; with every problem and its
+                place.
+            ForbiddenError: profiles would change, and may not.
             CoordinatorError: it does not fit what is there; the message names the place. Nothing was done.
         """
         declared = read_declaration(text)
+        if not may_declare_profiles and self._policy.declared.differ(declared.profiles):
+            raise ForbiddenError(
+                "the access profiles of this file differ from those declared so far: to change them takes "
+                "the right policy:write besides wireguard:write"
+            )
+        try:
+            async with self._policy.declaring(declared.profiles) as policy:
+                return await self._execute(declared, policy, dry_run, actor)
+        except _DryRunError as over:
+            return over.applied
+
+    async def _execute(
+        self, declared: Declaration, policy: Policy | None, dry_run: bool, actor: Actor
+    ) -> Applied:
+        caller = WireGuardCaller(actor=actor, admin=True)
 
         def command(directory: Directory) -> Applied:
             applied = Applied()
-            self._apply(directory, declared, applied, WireGuardCaller(actor=actor, admin=True))
+            for each in self._policy.declared.put(directory, declared.profiles, actor):
+                detail = ", ".join(each.keys)
+                applied.changes.append(Change(verb=each.verb, kind="profile", name=each.name, detail=detail))
+            self._apply(directory, declared, policy, applied, caller)
             if dry_run:
                 applied.tokens.clear()
                 raise _DryRunError(applied)
             return applied
 
-        try:
-            return await self._tailnet.execute(command)
-        except _DryRunError as over:
-            return over.applied
+        return await self._tailnet.execute(command)
 
     def _apply(
-        self, directory: Directory, declared: Declaration, applied: Applied, caller: WireGuardCaller
+        self,
+        directory: Directory,
+        declared: Declaration,
+        policy: Policy | None,
+        applied: Applied,
+        caller: WireGuardCaller,
     ) -> None:
         records, now = directory.wireguard, self._tailnet.clock()
         # First what goes: its names, keys and addresses are free then.
@@ -125,7 +159,7 @@ class WireGuardApply:
                 self._gateway(directory, item, applied, caller.actor)
         for item in declared.peers:
             with _at(item, "peer"):
-                self._peer(directory, item, applied, caller)
+                self._peer(directory, item, policy, applied, caller)
 
     # gateways
 
@@ -150,11 +184,18 @@ class WireGuardApply:
 
     # peers
 
-    def _peer(self, directory: Directory, item: Item, applied: Applied, caller: WireGuardCaller) -> None:
+    def _peer(
+        self,
+        directory: Directory,
+        item: Item,
+        policy: Policy | None,
+        applied: Applied,
+        caller: WireGuardCaller,
+    ) -> None:
         wanted = self._peer_wanted(item)
         basis: Basis = "standing" if wanted.standing or wanted.until is not None else "profile"
         _require_complete(wanted, basis)
-        self._peers.require_profile(wanted)
+        self._peers.require_profile(wanted, policy)
         current = directory.wireguard.named("wgpeer", wanted.name)
         if isinstance(current, Peer):
             moved = self._moved(directory, current, wanted)
@@ -204,9 +245,9 @@ class WireGuardApply:
             )
             changed = replace(changed, keys=(key,))
             other.append("publicKey")
-        elif bool(current.newest_key().preshared_key) != wanted.preshared:
+        elif current.newest_key().preshared != wanted.preshared:
             secret = self._peers.new_secret() if wanted.preshared else ""
-            key = replace(current.newest_key(), preshared_key=secret, preshared_since=now if secret else None)
+            key = current.newest_key().with_preshared(secret, now)
             changed = replace(changed, keys=(*current.keys[:-1], key))
             other.append("presharedKey")
         if not other:

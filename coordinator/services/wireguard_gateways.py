@@ -272,6 +272,8 @@ class WireGuardGateways:
                 text = news.get(key.key_id, key.public_key)
                 if text != key.public_key:
                     require_free_key(directory, text)
+                    if text in [each.public_key for each in current.keys]:
+                        raise ConflictError(f"gateway `{gateway.name}` reported one key under two names")
                     current = current.with_key(replace(key, public_key=text))
             directory.put_wireguard(current)
             self._audit(directory, actor, "wggateway.key", current, before=gateway_facts(gateway))

@@ -101,7 +101,7 @@ class WireGuardKeeper:
         for peer in live_peers(self._book.peers.values()):
             states[self._openings.state(peer, now, open_now)] += 1
             await self._look_at_peer(peer, now, open_now)
-        for state in ("active", "waiting", "scheduled"):
+        for state in ("active", "waiting", "scheduled", "unreadable"):
             METRICS.wireguard_peers.labels(state=state).set(states[state])
         for gateway in list(self._book.gateways.values()):
             await self._look_at_gateway(gateway, now)

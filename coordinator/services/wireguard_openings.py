@@ -19,7 +19,7 @@ from coordinator.tailnet.users import UserID
 from coordinator.wireguard.model import Peer
 from coordinator.wireguard.wish import Opening
 
-PeerState = Literal["active", "waiting", "scheduled", "ended"]
+PeerState = Literal["active", "waiting", "scheduled", "unreadable", "ended"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +56,8 @@ class WireGuardOpenings:
         """When a peer may be used, if it may now."""
         if not peer.live or now < peer.since or (peer.until is not None and peer.until <= now):
             return None
+        if peer.newest_key().unreadable:
+            return None
         if peer.user_id is not None:
             user = self._tailnet.snapshot.users.get(UserID(peer.user_id))
             if user is None or user.suspended:
@@ -79,6 +81,8 @@ class WireGuardOpenings:
             return "ended"
         if now < peer.since:
             return "scheduled"
+        if peer.newest_key().unreadable:
+            return "unreadable"
         opening = self.opening(peer, now, self.open_now(now) if open_now is None else open_now)
         return "waiting" if opening is None else "active"
 

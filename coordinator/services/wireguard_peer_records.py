@@ -79,7 +79,7 @@ def differs(peer: Peer, wanted: PeerWanted, basis: Basis, gateway: Gateway | Non
         "end": basis == "standing" and peer.until != wanted.until,
         "team": wanted.team not in (None, peer.team),
         "keepalive": wanted.keepalive not in (None, peer.keepalive),
-        "preshared key": wanted.preshared and not peer.newest_key().preshared_key,
+        "preshared key": wanted.preshared and not peer.newest_key().preshared,
     }
     return next((name for name, other in checks.items() if other), "")
 

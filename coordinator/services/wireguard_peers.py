@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from acl import AccessProfile
+from acl import AccessProfile, Policy
 from coordinator.services.access import AccessService
-from coordinator.services.access_rules import Asked
+from coordinator.services.access_rules import Asked, profile_of
 from coordinator.services.tailnet import Tailnet
 from coordinator.services.wireguard_allocation import allocate, claim, pool_for
 from coordinator.services.wireguard_book import WireGuardBook
@@ -29,6 +29,7 @@ from coordinator.services.wireguard_peer_records import (
     require_own,
     use_token,
 )
+from coordinator.services.wireguard_preshared import require_readable
 from coordinator.services.wireguard_reach import WireGuardReach
 from coordinator.tailnet.access import AccessRequest
 from coordinator.tailnet.directory import Directory
@@ -83,7 +84,7 @@ class WireGuardPeers:
         """
         wanted = replace(wanted, public_key=public_key(wanted.public_key))
         basis, wanted = self._basis(wanted, caller)
-        profile = self._profile(wanted)
+        profile = self._profile(wanted, self._access.rules.policy)
         known = self._known(wanted, basis, caller)
         ask = self._ask(wanted, basis, profile, known)
         if known is not None and ask is None:
@@ -190,7 +191,7 @@ class WireGuardPeers:
             if newest.public_key == new_key:
                 return peer
             require_free_key(directory, new_key)
-            secret = new_preshared_key(self._random_bytes) if newest.preshared_key else ""
+            secret = new_preshared_key(self._random_bytes) if newest.preshared else ""
             key = PeerKey(
                 public_key=new_key,
                 since=now,
@@ -217,7 +218,7 @@ class WireGuardPeers:
             require_own(peer, caller)
             _require_live(peer)
             secret = new_preshared_key(self._random_bytes)
-            key = replace(peer.newest_key(), preshared_key=secret, preshared_since=now)
+            key = peer.newest_key().with_preshared(secret, now)
             changed = replace(peer, keys=(*peer.keys[:-1], key))
             record_peer(directory, now, caller.actor, "wgpeer.rotate_preshared", changed)
             directory.put_wireguard(changed)
@@ -225,13 +226,13 @@ class WireGuardPeers:
 
         return await self._tailnet.execute(command)
 
-    def require_profile(self, wanted: PeerWanted) -> None:
-        """The policy has the profile, and gateways can hold somebody to it.
+    def require_profile(self, wanted: PeerWanted, policy: Policy | None) -> None:
+        """A policy, which may not be in force yet, has the profile, and gateways can hold somebody to it.
 
         Raises:
             NotFoundError, InvalidError, ForbiddenError: what is wrong.
         """
-        self._profile(wanted)
+        self._profile(wanted, policy)
 
     def new_secret(self) -> str:
         """A preshared key."""
@@ -332,11 +333,11 @@ class WireGuardPeers:
             )
         return wanted
 
-    def _profile(self, wanted: PeerWanted) -> AccessProfile | None:
+    def _profile(self, wanted: PeerWanted, policy: Policy | None) -> AccessProfile | None:
         if not wanted.profile:
             return None
-        profile = self._access.rules.profile(wanted.profile)
-        self._reach.require_supported(profile)
+        profile = profile_of(policy, wanted.profile)
+        self._reach.require_supported(profile, policy)
         if profile.src_posture and not (wanted.standing or wanted.until):
             raise ForbiddenError(
                 f"profile `{wanted.profile}` wants machines in order (srcPosture), and a plain WireGuard "
@@ -357,6 +358,7 @@ class WireGuardPeers:
             if caller.token is not None and caller.token.peer_id not in (None, peer.id):
                 other = "token"
             if not other:
+                require_readable(peer)
                 return peer
             if not caller.admin and (caller.user is None or peer.user_id != caller.user.id):
                 raise ConflictError("the key is in use elsewhere; make a new one with `wg genkey`")

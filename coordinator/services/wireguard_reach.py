@@ -84,14 +84,14 @@ class WireGuardReach:
         """Who may reach the peer; profiles only speak of what people reach."""
         return self._both(peer)[1] if self.inside(peer) else ()
 
-    def require_supported(self, profile: AccessProfile) -> None:
-        """A gateway can hold a peer to this profile.
+    def require_supported(self, profile: AccessProfile, policy: Policy | None) -> None:
+        """A gateway can hold a peer to this profile of a policy.
 
         Raises:
             InvalidError: it cannot, and why.
         """
         try:
-            self._reach(profile.name.text, inside=False)
+            self._reach(policy, profile.name.text, inside=False)
         except UnsupportedProfileError as error:
             raise InvalidError(str(error)) from error
 
@@ -106,15 +106,15 @@ class WireGuardReach:
         found = self._profiles.get(key)
         if found is None:
             try:
-                found = self._reach(*key)
+                found = self._reach(self._policy.written, *key)
             except UnsupportedProfileError:
                 # Said when the peer was made; a profile that was edited since then opens nothing more.
                 found = NOTHING
             self._profiles[key] = found
         return found
 
-    def _reach(self, name: str, inside: bool) -> Reach:
-        written, index = self._policy.written, self._tailnet.world.policy
+    def _reach(self, written: Policy | None, name: str, inside: bool) -> Reach:
+        index = self._tailnet.world.policy
         for profile in written.access_profiles if written is not None else ():
             if written is not None and profile.name.text == name:
                 machines = index.machines if inside else no_machines

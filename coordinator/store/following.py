@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from coordinator.store import rows, schema
 from coordinator.tailnet.state import ChangeSet, Missed
+from coordinator.wireguard.model import Record as WireGuardRecord
 
 MAX_TOUCHED = 20_000
 """Rows of one commit that are named; whoever follows a larger one reads everything."""
@@ -47,6 +48,7 @@ _KINDS = {
         _Kind(schema.api_keys, "put_api_keys", "delete_api_keys", rows.api_key_from),
         _Kind(schema.identities, "put_identities", "delete_identities", rows.identity_from),
         _Kind(schema.wireguard_records, "put_wireguard", "delete_wireguard", rows.wireguard_from),
+        _Kind(schema.declared_profiles, "put_declared", "delete_declared", rows.declared_from),
     )
 }
 
@@ -66,8 +68,10 @@ def touched(changes: ChangeSet) -> str | None:
     return json.dumps(named, separators=(",", ":"))
 
 
-async def missed_since(connection: AsyncConnection, after: int) -> Missed | None:
-    """What was committed since `after`; None when nothing was.
+async def missed_since(
+    connection: AsyncConnection, after: int, opened: Callable[[WireGuardRecord], WireGuardRecord]
+) -> Missed | None:
+    """What was committed since `after`; None when nothing was. `opened` unseals what records keep sealed.
 
     All statements have to see one moment: a transaction of isolation REPEATABLE READ, or one that holds the
     lock of the log.
@@ -89,6 +93,7 @@ async def missed_since(connection: AsyncConnection, after: int) -> Missed | None
     changes = ChangeSet()
     for name, ids in wanted.items():
         await _read(connection, _KINDS[name], ids, changes)
+    changes.put_wireguard = {key: opened(record) for key, record in changes.put_wireguard.items()}
     counters = await connection.execute(select(schema.counters))
     changes.counters = {row.name: int(row.value) for row in counters}
     return Missed(seq=newest, changes=changes)

@@ -16,6 +16,7 @@ from sqlalchemy import Row
 from coordinator.audit.entry import storable
 from coordinator.tailnet.access import AccessRequest
 from coordinator.tailnet.api_keys import ApiKey
+from coordinator.tailnet.declared_profiles import DeclaredProfile
 from coordinator.tailnet.identities import LinkedIdentity
 from coordinator.tailnet.nodes import Node, Rotation
 from coordinator.tailnet.preauth_keys import PreAuthKey
@@ -207,6 +208,21 @@ def wireguard_row(record: WireGuardRecord) -> dict[str, Any]:
 def wireguard_from(row: Row[Any]) -> WireGuardRecord:
     """A record of plain WireGuard from its row."""
     return msgspec.json.decode(row.document, type=RECORD_TYPES[kind_of(row.id)])
+
+
+def declared_row(profile: DeclaredProfile) -> dict[str, Any]:
+    """A declared profile as columns."""
+    return {
+        "id": profile.name,
+        "body": profile.body,
+        "declared_by": profile.declared_by,
+        "since": profile.since,
+    }
+
+
+def declared_from(row: Row[Any]) -> DeclaredProfile:
+    """A declared profile from its row."""
+    return DeclaredProfile(name=row.id, body=row.body, declared_by=row.declared_by, since=row.since)
 
 
 def policy_row(policy: StoredPolicy) -> dict[str, Any]:

@@ -237,6 +237,16 @@ wireguard_records = Table(
 )
 """Gateways, peers and tokens of plain WireGuard, as documents under `kind:id`, always loaded whole."""
 
+declared_profiles = Table(
+    "declared_profiles",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("body", Text, nullable=False),
+    Column("declared_by", Text, nullable=False),
+    Column("since", Moment, nullable=False),
+)
+"""Access profiles that `wireguard apply` declared beside the policy; the name is the id."""
+
 counters = Table(
     "counters",
     metadata,

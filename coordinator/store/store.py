@@ -27,6 +27,8 @@ from coordinator.store.board import Board
 from coordinator.store.engine import make_engine, reading
 from coordinator.store.following import missed_since, touched
 from coordinator.store.migrate import migrate
+from coordinator.store.plain_preshared_keys import seal_plain
+from coordinator.store.preshared_seal import PresharedKeySeal, require_none
 from coordinator.tailnet.errors import (
     ConflictError,
     CoordinatorError,
@@ -37,6 +39,7 @@ from coordinator.tailnet.errors import (
 from coordinator.tailnet.nodes import Node
 from coordinator.tailnet.state import ChangeSet, Missed, StoredPolicy, TailnetState
 from coordinator.tailnet.users import UserID
+from coordinator.wireguard.model import Record as WireGuardRecord
 
 CHANNEL = "coordinator_changes"
 _SEQ_LOCK = 7_209_412
@@ -45,10 +48,12 @@ KEPT_CHANGES = 100_000
 
 
 class Store:
-    """One database."""
+    """One database. Without a `seal` for preshared keys it refuses to store any."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, seal: PresharedKeySeal | None = None) -> None:
         self._engine = engine
+        self._sealed = require_none if seal is None else seal.seal
+        self._opened = _as_it_is if seal is None else seal.open
         self._reading = reading(engine)
         self.audit = AuditLog(self._begin, self._engine, self._reading)
         self.board = Board(self._begin, self._engine, self._reading)
@@ -57,8 +62,10 @@ class Store:
         """Whose commits these are, for those who follow; empty: nobody's."""
 
     @classmethod
-    async def open(cls, url: URL, *, echo: bool = False, pool_size: int = 10) -> Store:
-        """Connect and migrate.
+    async def open(
+        cls, url: URL, *, echo: bool = False, pool_size: int = 10, seal: PresharedKeySeal | None = None
+    ) -> Store:
+        """Connect, migrate, and seal what an older release left in the clear.
 
         Raises:
             UnavailableError: the database cannot be reached.
@@ -66,10 +73,12 @@ class Store:
         """
         if url.get_backend_name() == "sqlite" and not Path(url.database or "").parent.is_dir():
             raise UnavailableError(f"the database does not answer: no directory for {url.database}")
-        store = cls(make_engine(url, echo=echo, pool_size=pool_size))
+        store = cls(make_engine(url, echo=echo, pool_size=pool_size), seal)
         try:
             with _translated():
                 await migrate(store._engine)
+                if seal is not None:
+                    await seal_plain(store._engine, seal)
         except BaseException:
             await store.close()
             raise
@@ -100,7 +109,10 @@ class Store:
             linked = await connection.execute(select(schema.identities))
             identities = [rows.identity_from(row) for row in linked]
             kept = await connection.execute(select(schema.wireguard_records))
-            wireguard = [rows.wireguard_from(row) for row in kept]
+            wireguard = [self._opened(rows.wireguard_from(row)) for row in kept]
+            declared = [
+                rows.declared_from(row) for row in await connection.execute(select(schema.declared_profiles))
+            ]
             counters = await connection.execute(select(schema.counters))
             last = await connection.scalar(select(func.max(schema.changes.c.seq)))
             return TailnetState(
@@ -113,6 +125,7 @@ class Store:
                 api_keys={key.id: key for key in api_keys},
                 identities={identity.id: identity for identity in identities},
                 wireguard={record.key: record for record in wireguard},
+                declared={profile.name: profile for profile in declared},
                 counters={row.name: int(row.value) for row in counters},
             )
 
@@ -146,7 +159,7 @@ class Store:
             async with self._begin(self._engine) as connection:
                 if after is not None and redo is not None:
                     await _lock_log(connection)
-                    if (missed := await missed_since(connection, after)) is not None:
+                    if (missed := await missed_since(connection, after, self._opened)) is not None:
                         changes, after = redo(missed), missed.seq
                         if not changes:
                             return after
@@ -167,7 +180,7 @@ class Store:
             UnavailableError: the database does not answer.
         """
         async with self._begin(self._reading) as connection:
-            missed = await missed_since(connection, after)
+            missed = await missed_since(connection, after, self._opened)
         if missed is not None:
             # Their entries are in the log as well; whoever carries them elsewhere looks.
             self.audit.appended(missed.seq - after)
@@ -228,8 +241,11 @@ class Store:
             [rows.api_key_row(key) for key in changes.put_api_keys.values()],
         )
         await _delete(connection, schema.wireguard_records, changes.delete_wireguard)
-        wireguard = [rows.wireguard_row(record) for record in changes.put_wireguard.values()]
+        wireguard = [rows.wireguard_row(self._sealed(each)) for each in changes.put_wireguard.values()]
         await _put(connection, schema.wireguard_records, wireguard)
+        await _delete(connection, schema.declared_profiles, changes.delete_declared)
+        declared = [rows.declared_row(profile) for profile in changes.put_declared.values()]
+        await _put(connection, schema.declared_profiles, declared)
         await _put_counters(connection, changes.counters)
         # Late, as it holds the head of the log until the commit.
         await append(connection, changes.audit)
@@ -260,6 +276,10 @@ class Store:
         with _translated():
             async with engine.begin() as connection:
                 yield connection
+
+
+def _as_it_is(record: WireGuardRecord) -> WireGuardRecord:
+    return record
 
 
 class _translated:  # noqa: N801 - used like a keyword
@@ -377,6 +397,8 @@ async def _log(
             "put_access",
             "put_wireguard",
             "delete_wireguard",
+            "put_declared",
+            "delete_declared",
         )
         if getattr(changes, name)
     )

@@ -16,6 +16,7 @@ from coordinator.tailnet.access import AccessRequest
 from coordinator.tailnet.actors import NOWHERE, Actor, Origin
 from coordinator.tailnet.addresses import Address
 from coordinator.tailnet.api_keys import ApiKey
+from coordinator.tailnet.declared_profiles import DeclaredProfile
 from coordinator.tailnet.errors import NotFoundError
 from coordinator.tailnet.identities import LinkedIdentity
 from coordinator.tailnet.nodes import Node, NodeID
@@ -40,6 +41,7 @@ class Directory:
         self._api_keys = dict(state.api_keys)
         self._identities = dict(state.identities)
         self.wireguard = WireGuardRecords(state.wireguard)
+        self._declared = dict(state.declared)
         self._counters = dict(state.counters)
         self.policy = state.policy
         self._by_node_key: dict[NodeKey, NodeID] = {}
@@ -301,6 +303,25 @@ class Directory:
         if noteworthy:
             self._touched.append(key)
 
+    def declared_profiles(self) -> Mapping[str, DeclaredProfile]:
+        """The access profiles declared beside the policy, by name."""
+        return self._declared
+
+    def put_declared(self, profile: DeclaredProfile) -> None:
+        """Add or replace a declared profile."""
+        before = self._declared.get(profile.name)
+        self._declared[profile.name] = profile
+        self._record(self._changes.put_declared, profile.name, profile)
+        self._touched.append(f"profile:{profile.name}")
+        self._undo.append(lambda: _restore(self._declared, profile.name, before))
+
+    def delete_declared(self, name: str) -> None:
+        """Remove a declared profile that is there."""
+        profile = self._declared.pop(name)
+        self._forget(self._changes.put_declared, self._changes.delete_declared, name)
+        self._touched.append(f"profile:{name}")
+        self._undo.append(lambda: _restore(self._declared, name, profile))
+
     def put_policy(self, policy: StoredPolicy) -> None:
         """Add a policy version; it is the one in force from now on."""
         before = self.policy
@@ -400,6 +421,7 @@ class Directory:
         _merge(self._access, changes.put_access, ())
         _merge(self._api_keys, changes.put_api_keys, changes.delete_api_keys)
         _merge(self._identities, changes.put_identities, changes.delete_identities)
+        _merge(self._declared, changes.put_declared, changes.delete_declared)
         self.wireguard.absorb(changes.put_wireguard.values(), changes.delete_wireguard)
         self._counters.update(changes.counters)
         if changes.put_policies:

@@ -18,6 +18,10 @@ from coordinator.tailnet.rotation import awaited
 from coordinator.tailnet.users import UserID
 
 REJECTED_DEVICE = "an administrator of this tailnet rejected this device; ask them, then log in anew"
+WIREGUARD_KEY = (
+    "this node key, or this machine's key, is that of a plain WireGuard peer or gateway, and a key has one "
+    "use; log out and in again to make a new one"
+)
 UNUSABLE_NODE_KEY = "this node key cannot be used; log out and in again to make a new one"
 
 
@@ -45,6 +49,8 @@ class Attempt:
     """The node that holds the NodeKey."""
     key_taken: bool = False
     """Another machine holds the NodeKey; set by `decide`."""
+    plain_wireguard: bool = False
+    """Plain WireGuard uses the NodeKey or the MachineKey."""
     previous: Node | None = None
     """The node that holds the OldNodeKey."""
     old_node_key: NodeKey | None = None
@@ -190,6 +196,8 @@ def _join_with_key(attempt: Attempt) -> Outcome:
         return Refuse(f"auth key {key.masked} has neither user nor tags; ask an administrator for a new one")
     if attempt.key_taken:
         return Refuse(UNUSABLE_NODE_KEY)
+    if attempt.plain_wireguard:
+        return Refuse(WIREGUARD_KEY)
     return Join(
         user_id=None if tags else key.user_id,
         tags=tags,
@@ -221,6 +229,8 @@ def _renew_replaced(attempt: Attempt) -> Outcome:
 def _join_renewed(attempt: Attempt) -> Outcome:
     former = _renewal(attempt)
     assert former is not None
+    if attempt.plain_wireguard:
+        return Refuse(WIREGUARD_KEY)
     return Join(
         user_id=former.user_id,
         tags=former.tags,
@@ -282,7 +292,8 @@ def decide(attempt: Attempt) -> Outcome:
 
     A NodeKey another machine holds is treated as one nobody holds: whoever does not prove the MachineKey
     learns nothing of the node. Only a valid auth key gets to the refusal that keeps the key from being
-    held twice.
+    held twice. It is the same with a key of plain WireGuard, for auth keys and awaited new keys; whoever has
+    neither is sent to a person, and refused when that one approves.
     """
     if attempt.node is not None and attempt.node.machine_key != attempt.machine_key:
         attempt = replace(attempt, node=None, key_taken=True)

@@ -14,6 +14,7 @@ from typing import Any
 from coordinator.tailnet.access import AccessRequest
 from coordinator.tailnet.actors import NOWHERE, Actor, Origin
 from coordinator.tailnet.api_keys import ApiKey
+from coordinator.tailnet.declared_profiles import DeclaredProfile
 from coordinator.tailnet.identities import LinkedIdentity
 from coordinator.tailnet.nodes import Node, NodeID
 from coordinator.tailnet.preauth_keys import PreAuthKey
@@ -81,6 +82,7 @@ class TailnetState:
     api_keys: Mapping[int, ApiKey] = field(default_factory=dict)
     identities: Mapping[str, LinkedIdentity] = field(default_factory=dict)
     wireguard: Mapping[str, WireGuardRecord] = field(default_factory=dict)
+    declared: Mapping[str, DeclaredProfile] = field(default_factory=dict)
     counters: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -105,6 +107,8 @@ class ChangeSet:
     delete_identities: set[str] = field(default_factory=set)
     put_wireguard: dict[str, WireGuardRecord] = field(default_factory=dict)
     delete_wireguard: set[str] = field(default_factory=set)
+    put_declared: dict[str, DeclaredProfile] = field(default_factory=dict)
+    delete_declared: set[str] = field(default_factory=set)
     audit: list[AuditEntry] = field(default_factory=list)
     counters: dict[str, int] = field(default_factory=dict)
 
@@ -125,6 +129,8 @@ class ChangeSet:
                 self.delete_identities,
                 self.put_wireguard,
                 self.delete_wireguard,
+                self.put_declared,
+                self.delete_declared,
                 self.audit,
                 self.counters,
             )

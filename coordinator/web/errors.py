@@ -69,9 +69,9 @@ def from_error(error: CoordinatorError | PolicyError) -> web.Response:
         errors = [
             {
                 "message": found.message,
-                "location": f"line {found.span.line}, column {found.span.column}" if found.span else "",
-                "line": found.span.line if found.span else None,
-                "column": found.span.column if found.span else None,
+                "location": str(found.span or ""),
+                "line": found.span.line if found.span and not found.span.document else None,
+                "column": found.span.column if found.span and not found.span.document else None,
                 "code": found.code,
                 "help": found.help,
             }

@@ -1,4 +1,4 @@
-"""Gateways and peers as somebody declares them in a YAML file: reading, with the place of every mistake.
+"""Gateways, peers and profiles as somebody declares them in YAML: reading, with the place of every mistake.
 
 All mistakes are found at once. What the values mean, and whether they fit what is there, is for whoever
 applies them.
@@ -6,7 +6,7 @@ applies them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any
@@ -15,8 +15,9 @@ import yaml
 from yaml.constructor import SafeConstructor
 
 from acl.problems import PolicyError, Problem, Span, nearest
+from coordinator.wireguard.declared_profiles import ProfileItem, read_profiles
+from coordinator.wireguard.located_yaml import YamlReader, is_null, span_of
 
-MAX_CHARS = 4 << 20
 MAX_ITEMS = 20_000
 
 
@@ -39,6 +40,7 @@ class Declaration:
 
     gateways: tuple[Item, ...] = ()
     peers: tuple[Item, ...] = ()
+    profiles: tuple[ProfileItem, ...] = ()
 
 
 def read_declaration(text: str) -> Declaration:
@@ -50,15 +52,18 @@ def read_declaration(text: str) -> Declaration:
     reader = _Reader()
     root = reader.compose(text)
     found: dict[str, tuple[Item, ...]] = {}
+    profiles: tuple[ProfileItem, ...] = ()
     for key, node in reader.mapping(root, "the file") if root is not None else ():
-        if key.value not in _SECTIONS:
-            about = "profiles are part of the policy: `access.profiles`" if key.value == "profiles" else None
-            reader.complain(key, f"unknown key `{key.value}`", about or nearest(str(key.value), _SECTIONS))
-            continue
-        found[str(key.value)] = reader.items(str(key.value), node)
+        if key.value == "profiles":
+            profiles = read_profiles(reader, node)
+        elif key.value in _SECTIONS:
+            found[str(key.value)] = reader.items(str(key.value), node)
+        else:
+            known = ("profiles", *_SECTIONS)
+            reader.complain(key, f"unknown key `{key.value}`", nearest(str(key.value), known))
     if reader.problems:
         raise PolicyError(reader.problems)
-    return Declaration(gateways=found.get("gateways", ()), peers=found.get("peers", ()))
+    return Declaration(gateways=found.get("gateways", ()), peers=found.get("peers", ()), profiles=profiles)
 
 
 Check = Callable[[Any], Any]
@@ -142,49 +147,12 @@ _SECTIONS = tuple(_FIELDS)
 _NEEDED = {"gateways": ("name", "host"), "peers": ("name", "publicKey", "gateway")}
 
 
-class _Reader:
-    """Collects problems."""
-
-    def __init__(self) -> None:
-        self.problems: list[Problem] = []
-
-    def compose(self, text: str) -> yaml.Node | None:
-        if len(text) > MAX_CHARS:
-            raise PolicyError([Problem(code="too-large", message=f"larger than {MAX_CHARS >> 20} MiB")])
-        try:
-            return yaml.compose(text, Loader=yaml.SafeLoader)
-        except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            message = error.problem or "not YAML"
-            raise PolicyError(
-                [Problem(code="not-yaml", message=message, span=None if mark is None else _span(mark, mark))]
-            ) from error
-        except (yaml.YAMLError, RecursionError, ValueError) as error:
-            raise PolicyError([Problem(code="not-yaml", message=f"not YAML: {error}")]) from error
-
-    def complain(self, node: yaml.Node, message: str, about: str | None = None) -> None:
-        span = _span(node.start_mark, node.end_mark)
-        self.problems.append(Problem(code="bad-declaration", message=message, span=span, help=about))
-
-    def mapping(self, node: yaml.Node, what: str) -> Sequence[tuple[yaml.ScalarNode, yaml.Node]]:
-        """The keys and values of a mapping, each key once."""
-        if not isinstance(node, yaml.MappingNode):
-            self.complain(node, f"{what} must be a mapping of keys to values")
-            return ()
-        pairs, seen = [], set()
-        for key, value in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                self.complain(key, f"a key of {what} must be text")
-            elif key.value in seen:
-                self.complain(key, f"key `{key.value}` is given twice")
-            else:
-                seen.add(key.value)
-                pairs.append((key, value))
-        return pairs
+class _Reader(YamlReader):
+    """Knows the sections."""
 
     def items(self, section: str, node: yaml.Node) -> tuple[Item, ...]:
         """The items of a section; names, and keys of peers, once."""
-        if isinstance(node, yaml.ScalarNode) and node.tag.endswith(":null"):
+        if is_null(node):
             return ()
         if not isinstance(node, yaml.SequenceNode):
             self.complain(node, f"`{section}` must be a list")
@@ -223,7 +191,7 @@ class _Reader:
             self.complain(node, f"an item of `{section}` needs {', '.join(f'`{each}`' for each in missing)}")
         if len(self.problems) > before:
             return None
-        return Item(_span(node.start_mark, node.end_mark), fields)
+        return Item(span_of(node), fields)
 
     def _value(self, node: yaml.Node) -> Any:
         # What looks like a number in base 60, or a time, is meant as it is written where text is wanted.
@@ -231,9 +199,3 @@ class _Reader:
             return SafeConstructor().construct_document(node)
         except (yaml.YAMLError, ValueError, TypeError, RecursionError, OverflowError):
             return None
-
-
-def _span(start: yaml.Mark, end: yaml.Mark) -> Span:
-    return Span(
-        line=start.line + 1, column=start.column + 1, end_line=end.line + 1, end_column=end.column + 1
-    )

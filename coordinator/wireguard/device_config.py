@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import segno
 
@@ -31,7 +31,7 @@ class DeviceConfig:
     endpoint: str
     allowed_ips: tuple[str, ...]
     keepalive: int
-    preshared_key: str = ""
+    preshared_key: str = field(default="", repr=False)
 
 
 def device_config(peer: Peer, gateway: Gateway, routes: Sequence[str]) -> DeviceConfig:

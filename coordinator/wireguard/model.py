@@ -7,7 +7,7 @@ follows from access windows, which `services` knows.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
@@ -81,13 +81,33 @@ class Gateway:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerKey:
-    """A key of a device; `until` is set while another key replaces it."""
+    """A key of a device; `until` is set while another key replaces it.
+
+    A preshared key is in the clear in memory alone, and sealed in the store: of the two texts one at most is
+    set. In memory the sealed one is set when it could not be opened.
+    """
 
     public_key: str
     since: datetime
     until: datetime | None = None
-    preshared_key: str = ""
+    preshared_key: str = field(default="", repr=False)
     preshared_since: datetime | None = None
+    preshared_sealed: str = field(default="", repr=False)
+
+    def with_preshared(self, secret: str, now: datetime) -> PeerKey:
+        """With another preshared key, or none, in place of what it had."""
+        since = now if secret else None
+        return replace(self, preshared_key=secret, preshared_since=since, preshared_sealed="")
+
+    @property
+    def preshared(self) -> bool:
+        """Whether it has a preshared key, readable or not."""
+        return bool(self.preshared_key or self.preshared_sealed)
+
+    @property
+    def unreadable(self) -> bool:
+        """Whether its preshared key was sealed with another Noise key, so that nobody can use it."""
+        return bool(self.preshared_sealed) and not self.preshared_key
 
     def valid(self, now: datetime) -> bool:
         """Whether it has not been replaced for good."""
@@ -146,7 +166,10 @@ class Peer:
 
     def ended(self, now: datetime, who: str, reason: PeerEnd) -> Peer:
         """Over; preshared keys are forgotten."""
-        keys = tuple(replace(key, until=min(key.until or now, now), preshared_key="") for key in self.keys)
+        keys = tuple(
+            replace(key, until=min(key.until or now, now), preshared_key="", preshared_sealed="")
+            for key in self.keys
+        )
         return replace(self, ended_at=now, ended_by=who, end_reason=reason, keys=keys)
 
 

@@ -82,6 +82,8 @@ def with_own_length(gateway: Gateway) -> list[str]:
 def wished_peers(admitted: Admitted, now: datetime, keepalive: int = 0) -> tuple[WishedPeer, ...]:
     """The keys of a peer that count now, oldest first: while a key is replaced both share the addresses.
 
+    A key whose preshared key cannot be read is left out: without it the tunnel would be less than was agreed.
+
     `keepalive` is not for the gateway's side by default: the device behind the NAT keeps the way open.
     """
     peer, opening = admitted.peer, admitted.opening
@@ -100,6 +102,7 @@ def wished_peers(admitted: Admitted, now: datetime, keepalive: int = 0) -> tuple
             inbound=admitted.inbound,
         )
         for key in peer.valid_keys(now)
+        if not key.unreadable
     )
 
 

@@ -13,6 +13,12 @@ def test_a_problem_says_where_what_and_what_to_do() -> None:
     assert str(Problem(code="x", message="m")) == "m"
 
 
+def test_a_problem_in_a_declared_profile_names_it() -> None:
+    span = Span(line=3, column=7, end_line=3, end_column=9, document="db")
+    problem = Problem(code="x", message="tag not found", span=span)
+    assert str(problem) == "access profile `db` (declared with `wireguard apply`): tag not found"
+
+
 def test_an_error_lists_all_problems() -> None:
     error = PolicyError(Problem(code="x", message=m) for m in ("one", "two"))
     assert str(error) == "one\ntwo"

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -71,9 +70,7 @@ class MeasuredServer:
 
     async def start(self) -> None:
         """Start and wait until it answers."""
-        self.config.write_text(
-            _CONFIG.format(port=self.port, metrics=free_port(socket.SOCK_STREAM), dir=self._directory)
-        )
+        self.config.write_text(_CONFIG.format(port=self.port, metrics=free_port(), dir=self._directory))
         (self._directory / "derp.yaml").write_text(_DERP)
         with (self._directory / "log").open("wb") as log:
             self._process = subprocess.Popen(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import yaml
 
+from acl.reading import PROFILE_KEYS
 from coordinator.wireguard.declared import read_declaration
 from tests.support.wireguard_bench import ACTOR, wireguard_bench
 
@@ -19,6 +20,7 @@ async def test_the_file_is_applied_and_then_there_is_nothing_to_do() -> None:
     async with wireguard_bench() as bench:
         first = await bench.wireguard.apply.apply(text, dry_run=False, actor=ACTOR)
         assert [(each.verb, each.name) for each in first.changes] == [
+            ("create", "cameras"),
             ("create", "dc1"),
             ("create", "printer"),
         ]
@@ -32,7 +34,19 @@ async def test_what_is_commented_out_would_do_as_well() -> None:
     text = "\n".join(
         line.replace("  # ", "  ", 1) if number >= head else line for number, line in enumerate(lines)
     )
-    assert [item.name for item in read_declaration(text).peers] == ["printer", "adas-phone"]
+    declaration = read_declaration(text)
+    assert [item.name for item in declaration.peers] == ["printer", "adas-phone"]
+    assert [item.body["maxDuration"] for item in declaration.profiles] == ["4h"]
+
+
+def test_every_key_of_a_profile_is_shown() -> None:
+    lines = (CONFIG / "wireguard.yaml").read_text().splitlines()
+    end = lines.index("gateways:")
+    text = "\n".join(
+        line.replace("    # ", "    ", 1) if line.startswith("    # ") else line for line in lines[:end]
+    )
+    (item,) = read_declaration(text).profiles
+    assert set(item.body) == set(PROFILE_KEYS) | {"approvers"}
 
 
 def test_the_playbook_runs_commands_that_exist() -> None:

@@ -22,7 +22,7 @@ async def services(directory: Path, stack: AsyncExitStack) -> Services:
         "dns: {base_domain: tail.lab, override_local_dns: false}\npolicy: {path: acls.hujson}\n"
     )
     settings, _ = load_settings(config, {})
-    store = await open_store(settings.database, stack, lambda: None)
+    store = await open_store(settings.database, stack, bytes(32))
     return await start_services(settings, stack, store, certificate_sha256=None)
 
 

@@ -24,7 +24,7 @@ async def services(directory: Path, stack: AsyncExitStack) -> Services:
         "wireguard: {address_rest: 0, peers_per_user: 3}\n"
     )
     settings, _ = load_settings(config, {})
-    store = await open_store(settings.database, stack, lambda: None)
+    store = await open_store(settings.database, stack, bytes(32))
     return await start_services(settings, stack, store, certificate_sha256=None)
 
 

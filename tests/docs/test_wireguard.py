@@ -45,6 +45,9 @@ async def test_the_commands_of_the_page_work(tmp_path: Path) -> None:
     listed = next(each for command, each in outputs.items() if command.startswith("wireguard peers list"))
     assert "adas-laptop | active" in re.sub(" +", " ", listed)
     assert outputs["wireguard apply wireguard.yaml"].strip() == "Nothing to change."
+    assert re.search(r"video .* apply", outputs["access profiles"])
+    assert "active" in outputs["wireguard peers show adas-tablet"]
+    assert "video" in outputs["audit list --action profile.create"]
     code = next(each for command, each in outputs.items() if "--qr" in command)
     assert "AllowedIPs = 10.20.0.5/32" in code
     assert "█" in code or "▀" in code

@@ -244,6 +244,7 @@ def profile_view(profile: AccessProfile) -> dict[str, Any]:
         "max_active": profile.max_active,
         "break_glass": [word.text for word in profile.break_glass],
         "mint": [word.text for word in profile.mint or ()],
+        "source": "apply" if profile.declared else "policy",
     }
 
 

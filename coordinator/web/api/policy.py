@@ -23,6 +23,7 @@ class PolicyRoutes:
             web.get("/api/v1/policy", self._get),
             web.put("/api/v1/policy", self._set),
             web.post("/api/v1/policy/check", self._check),
+            web.get("/api/v1/policy/profiles", self._profiles),
             web.get("/api/v1/policy/history", self._history),
             web.post("/api/v1/policy/rollback", self._rollback),
         ]
@@ -41,6 +42,11 @@ class PolicyRoutes:
         body = await Body.read(request)
         await self._policy.check(body.text("policy"))
         return web.json_response({})
+
+    async def _profiles(self, request: web.Request) -> web.Response:
+        """The access profiles that join the policy without being in its text, in the policy's shape."""
+        stored = self._policy.declared.stored
+        return web.json_response({"profiles": {name: stored[name].value() for name in sorted(stored)}})
 
     async def _history(self, request: web.Request) -> web.Response:
         versions = [

@@ -16,6 +16,7 @@ from coordinator.services.wireguard import WireGuard
 from coordinator.services.wireguard_openings import OpenNow
 from coordinator.services.wireguard_peer_records import PeerWanted, WireGuardCaller, require_own
 from coordinator.services.wireguard_peers import DEFAULT_OVERLAP
+from coordinator.services.wireguard_preshared import require_readable
 from coordinator.tailnet.errors import ConflictError, InvalidError
 from coordinator.web.api.acting import acting
 from coordinator.web.api.body import Body, find_user, query_flag
@@ -101,6 +102,7 @@ class WireGuardPeerRoutes:
         require_own(peer, _caller(request))
         if not peer.live:
             raise ConflictError(f"peer `{peer.name}` has ended: there is nothing to connect to")
+        require_readable(peer)
         config = device_config(peer, *self._gateway_and_routes(peer))
         if not config.gateway_key:
             raise ConflictError("its gateway has never reported its key: start `coordinator gateway` there")

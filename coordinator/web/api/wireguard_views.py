@@ -71,7 +71,8 @@ def peer_view(
                 "public_key": key.public_key,
                 "since": go_time(key.since),
                 "until": _time(key.until),
-                "preshared_since": _time(key.preshared_since) if key.preshared_key else None,
+                "preshared_since": _time(key.preshared_since) if key.preshared else None,
+                "preshared_unreadable": key.unreadable,
             }
             for key in peer.keys
         ],

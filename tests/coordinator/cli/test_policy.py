@@ -100,6 +100,66 @@ async def test_explain_and_diff_know_profiles_and_open_windows(tmp_path: Path) -
         assert f"by request {asked['id']} through profile `mgmt` at the policy in force:3" in shown
 
 
+async def test_declared_profiles_count_everywhere(tmp_path: Path) -> None:
+    policy = """{"acls": [], "groups": {"group:ops": ["alice@"]}, "tagOwners": {"tag:mgmt": []}%s}"""
+    file, declared = tmp_path / "p.hujson", tmp_path / "wireguard.yaml"
+    tested = '"src": "alice@", "accept": ["tag:mgmt:22"]'
+    file.write_text(policy % f', "access": {{"tests": [{{"profile": "db", {tested}}}]}}')
+    declared.write_text(
+        'profiles:\n  db: {src: ["group:ops"], dst: ["tag:mgmt:22"], approvers: ["alice@"]}\n'
+    )
+    async with running_server(tmp_path, more="policy: {mode: database}") as server:
+        cli = CommandLine(server)
+        (tmp_path / "first.hujson").write_text(policy % "")
+        await cli.ok("policy", "set", "-f", str(tmp_path / "first.hujson"))
+        for name, fields in (("laptop", {}), ("target", {"aclTags": ["tag:mgmt"]})):
+            client = FakeTailscaled(server.url, hostname=name)
+            await client.connect()
+            await client.register(await server.auth_key("alice", **fields))
+            await client.close()
+        assert "profile `db` not found" in await cli.refused("policy", "check", str(file))
+        assert "valid" in await cli.ok("policy", "check", str(file), "--profiles", str(declared))
+        assert await cli.ok("wireguard", "apply", str(declared)) == "+ profile db\n"
+        assert " apply" in await cli.ok("access", "profiles")
+        assert "1 test(s) passed" in await cli.ok("policy", "test", str(file), "--server")
+        snapshot = tmp_path / "nodes.json"
+        snapshot.write_text(await cli.ok("policy", "snapshot"))
+        assert "1 test(s) passed" in await cli.ok("policy", "test", str(file), "--nodes", str(snapshot))
+        explained = ("policy", "explain", "laptop", "target:22/tcp")
+        code, out, _ = await cli.run(*explained)
+        assert (code, out) == (
+            1,
+            "denied: no rule lets `laptop` reach `target` on port 22; not now, but through profile `db` "
+            "(declared with `wireguard apply`), approved by alice@\n",
+        )
+        assert "No difference" in await cli.ok("policy", "diff", str(file))
+        narrower = tmp_path / "narrower.hujson"
+        narrower.write_text((policy % "").replace('["alice@"]', "[]"))
+        assert "- alice -> tag:mgmt: any:22 on request through db" in await cli.ok(
+            "policy", "diff", str(narrower)
+        )
+        await cli.ok("policy", "set", "-f", str(file))
+        assert "access" in await cli.ok("policy", "export")
+        asked = await cli.json("access", "request", "db", "--user", "alice")
+        await cli.ok("access", "approve", asked["id"])
+        assert "through profile `db`, declared with `wireguard apply`" in await cli.ok(*explained)
+        error = await cli.refused("wireguard", "apply", str(empty(tmp_path)))
+        assert f"{tmp_path / 'empty.yaml'}: in the policy, line 1" in error
+        await cli.ok("policy", "set", "-f", str(tmp_path / "first.hujson"))
+    async with running_server(tmp_path, more="policy: {mode: database}") as server:
+        cli = CommandLine(server)
+        assert [each["source"] for each in await cli.json("access", "profiles")] == ["apply"]
+        assert await cli.ok("wireguard", "apply", str(empty(tmp_path))) == "- profile db\n"
+        assert await cli.json("access", "profiles") == []
+
+
+def empty(folder: Path) -> Path:
+    """A declaration of nothing."""
+    path = folder / "empty.yaml"
+    path.write_text("")
+    return path
+
+
 async def test_a_failing_test_is_underlined(cli: CommandLine, tmp_path: Path) -> None:
     path = tmp_path / "p.hujson"
     path.write_text('{"acls": [],\n "tests": [{"src": "100.64.0.1", "accept": ["100.64.0.2:22"]}]}')

@@ -33,6 +33,17 @@ def test_a_snapshot_and_a_plain_list_are_read(tmp_path: Path, document: object) 
     assert tailnet.facts.users[0].login == "alice@example.com"
 
 
+def test_a_snapshot_holds_declared_profiles(tmp_path: Path) -> None:
+    path = tmp_path / "nodes.json"
+    profile = {"src": ["ada@"], "dst": ["10.1.2.3:22"]}
+    path.write_text(json.dumps({"users": [], "nodes": [], "profiles": {"db": profile}}))
+    (declared,) = load_tailnet(path, server=False).declared
+    assert (declared.name.text, declared.declared) == ("db", True)
+    path.write_text(json.dumps({"users": [], "nodes": [], "profiles": {"db": {"later": 1}}}))
+    with pytest.raises(CommandError, match=r"nodes\.json has a profile that cannot be read"):
+        load_tailnet(path, server=False)
+
+
 @pytest.mark.parametrize("text", ["", "[1]", "{}", '{"users": [], "nodes": [{"id": "x"}]}'])
 def test_what_is_no_snapshot_is_named(tmp_path: Path, text: str) -> None:
     path = tmp_path / "nodes.json"

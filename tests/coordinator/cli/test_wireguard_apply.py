@@ -35,3 +35,19 @@ async def test_mistakes(cli: CommandLine, tmp_path: Path) -> None:
     assert f"{file}: line 2, column 16: unknown key `hots`" in error
     assert f"{file}: line 4, column 17: unknown key `publickey`" in error
     assert "cannot read" in await cli.refused("wireguard", "apply", str(tmp_path / "none"))
+
+
+async def test_profiles(cli: CommandLine, tmp_path: Path) -> None:
+    await cli.server.call("POST", "/api/v1/user", json={"name": "ada"})
+    file = tmp_path / "wireguard.yaml"
+    file.write_text('profiles:\n  db:\n    src: ["ada@"]\n    dst: ["10.20.0.5:5432"]\n')
+    apply = ("wireguard", "apply", str(file))
+    assert await cli.ok(*apply, "--dry-run") == "+ profile db\n1 changes; nothing was done.\n"
+    assert await cli.json("access", "profiles") == []
+    assert await cli.ok(*apply) == "+ profile db\n"
+    assert await cli.ok(*apply) == "Nothing to change.\n"
+    file.write_text(file.read_text().replace("5432", "6432") + "    maxDuration: 2h\n")
+    assert await cli.ok(*apply) == "~ profile db: dst, maxDuration\n"
+    file.write_text(file.read_text().replace("ada@", "group:none"))
+    error = await cli.refused(*apply)
+    assert f'{file}: line 3, column 11: [access] group not found: "group:none"' in error

@@ -112,6 +112,11 @@ async def test_two_keys_side_by_side(bench: Bench) -> None:
 async def test_keys_that_are_none_or_somebodys(bench: Bench) -> None:
     gateway = await bench.gateway()
     await bench.peer(1)
+    both = {"key-1": public_key("a"), "key-2": public_key("a")}
+    with pytest.raises(ConflictError, match="under two names"):
+        rotating = await bench.gateway("gw2", "10.91.0.0/24")
+        rotating = await bench.wireguard.gateways.rotate_key(rotating.id, timedelta(days=1), actor=ACTOR)
+        await bench.wireguard.gateways.reported(rotating, both, actor=ACTOR)
     for text, error in (("x", InvalidError), (public_key(1), ConflictError)):
         with pytest.raises(error):
             await bench.wireguard.gateways.reported(gateway, {"key-1": text}, actor=ACTOR)

@@ -34,9 +34,9 @@ async def test_a_profile_and_its_changes() -> None:
 async def test_what_gateways_cannot_do_is_refused() -> None:
     async with wireguard_bench() as bench:
         profiles = {profile.name.text: profile for profile in bench.access.rules.profiles()}
-        bench.wireguard.reach.require_supported(profiles["db"])
+        bench.wireguard.reach.require_supported(profiles["db"], bench.policy.written)
         with pytest.raises(InvalidError, match="gre"):
-            bench.wireguard.reach.require_supported(profiles["tunnel"])
+            bench.wireguard.reach.require_supported(profiles["tunnel"], bench.policy.written)
 
 
 RULES = [

@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from coordinator.store.engine import make_engine, sqlite_url
 from coordinator.store.store import Store
+from coordinator.tailnet.declared_profiles import DeclaredProfile
 from coordinator.tailnet.errors import ConflictError, InDoubtError, InvalidError, UnavailableError
 from coordinator.tailnet.identities import LinkedIdentity
 from coordinator.tailnet.nodes import NodeID
@@ -97,6 +98,7 @@ async def test_what_was_committed_is_loaded_again(store: Store) -> None:
         network_lock_key="nlpub:" + "0" * 64,
     )
     policy = StoredPolicy(id=1, text="{}", created_at=NOW, author="a", note="b")
+    profile = DeclaredProfile(name="db", body='{"src":["ä"]}', declared_by="socket:local", since=NOW)
     seq = await store.commit(
         ChangeSet(
             put_users=by_id(user),
@@ -104,6 +106,7 @@ async def test_what_was_committed_is_loaded_again(store: Store) -> None:
             put_nodes=by_id(node),
             put_policies=[policy],
             put_identities=by_id(identity),
+            put_declared={"db": profile, "gone": replace(profile, name="gone")},
             counters={"nodes": 1, "ipv6_offset": 1 << 79},
         )
     )
@@ -115,6 +118,10 @@ async def test_what_was_committed_is_loaded_again(store: Store) -> None:
     assert state.nodes == by_id(node)
     assert state.nodes[node.id].hostinfo == node.hostinfo
     assert state.policy == policy
+    assert state.declared == {"db": profile, "gone": replace(profile, name="gone")}
+    changed = replace(profile, body="{}", since=NOW + timedelta(days=1))
+    await store.commit(ChangeSet(put_declared={"db": changed}, delete_declared={"gone"}))
+    assert (await store.load()).declared == {"db": changed}
     assert state.counters == {"nodes": 1, "ipv6_offset": 1 << 79}
 
 

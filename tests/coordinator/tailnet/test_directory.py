@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coordinator.tailnet.actors import Actor
+from coordinator.tailnet.declared_profiles import DeclaredProfile
 from coordinator.tailnet.directory import Directory
 from coordinator.tailnet.errors import NotFoundError
 from coordinator.tailnet.identities import LinkedIdentity
@@ -30,6 +31,7 @@ def fingerprint(directory: Directory) -> object:
             "_keys",
             "_counters",
             "_identities",
+            "_declared",
             "_by_node_key",
             "_by_name",
             "_by_address",
@@ -80,7 +82,7 @@ def test_unknown_things_are_not_found() -> None:
         directory.delete_preauth_key(1)
 
 
-OPERATIONS = st.lists(st.tuples(st.integers(0, 10), st.integers(1, 4), st.integers(1, 4)), max_size=12)
+OPERATIONS = st.lists(st.tuples(st.integers(0, 12), st.integers(1, 4), st.integers(1, 4)), max_size=12)
 
 
 def run(directory: Directory, operations: list[tuple[int, int, int]]) -> None:
@@ -111,6 +113,12 @@ def run(directory: Directory, operations: list[tuple[int, int, int]]) -> None:
                     )
                 case 10 if directory.identity(f"https://i/{number}") is not None:
                     directory.delete_identity(f"https://i/{number}")
+                case 11:
+                    directory.put_declared(
+                        DeclaredProfile(name=str(number), body=str(other), declared_by="x", since=NOW)
+                    )
+                case 12 if str(number) in directory.declared_profiles():
+                    directory.delete_declared(str(number))
         except NotFoundError:
             continue
 

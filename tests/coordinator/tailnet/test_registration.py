@@ -7,11 +7,12 @@ from datetime import timedelta
 
 import pytest
 
-from coordinator.tailnet.nodes import REJECTED
+from coordinator.tailnet.nodes import REJECTED, Rotation
 from coordinator.tailnet.registration import (
     REJECTED_DEVICE,
     TABLE,
     UNUSABLE_NODE_KEY,
+    WIREGUARD_KEY,
     Attempt,
     Confirm,
     Join,
@@ -36,6 +37,19 @@ def test_a_node_key_of_another_machine_is_refused_whatever_else_is_presented() -
     attempt = replace(BASE, machine_key=machine_key(2), node=NODE, key=key)
     assert decide(attempt) == Refuse(UNUSABLE_NODE_KEY)
     assert decide(replace(attempt, wish=LOGOUT)) == Logout(None)
+
+
+def test_a_key_of_plain_wireguard_is_refused_to_those_who_would_be_let_in() -> None:
+    key, _ = make_key(reusable=True)
+    rotating = replace(NODE, rotation=Rotation(asked_at=NOW))
+    taken = replace(BASE, node_key=node_key(7), plain_wireguard=True)
+    assert decide(replace(taken, key=key)) == Refuse(WIREGUARD_KEY)
+    renewal = replace(taken, old_node_key=NODE.node_key, siblings=(rotating,))
+    assert decide(renewal) == Refuse(WIREGUARD_KEY)
+    assert isinstance(decide(replace(renewal, plain_wireguard=False)), Join)
+    # Whoever has nothing to show learns nothing; and who is in already stays in.
+    assert decide(taken) == Login()
+    assert decide(replace(BASE, node=NODE, plain_wireguard=True)) == Confirm(NODE)
 
 
 def test_a_node_key_of_another_machine_is_as_unknown_to_those_without_an_auth_key() -> None:

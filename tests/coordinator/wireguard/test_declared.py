@@ -42,7 +42,7 @@ def test_a_file() -> None:
 def test_all_mistakes_with_their_places() -> None:
     text = f"""\
 gateway: []
-profiles: []
+profiles: 7
 gateways:
   - name: gw
     host: [a]
@@ -65,7 +65,7 @@ peers:
         read_declaration(text)
     assert str(caught.value).splitlines() == [
         "line 1, column 1: unknown key `gateway` (did you mean `gateways`?)",
-        "line 2, column 1: unknown key `profiles` (profiles are part of the policy: `access.profiles`)",
+        "line 2, column 11: `profiles` must be a mapping of names to profiles",
         "line 5, column 11: `host` must be text",
         "line 6, column 5: unknown key `listnPort` in `gateways` (did you mean `listenPort`?)",
         "line 7, column 5: an item of `gateways` needs `host`",

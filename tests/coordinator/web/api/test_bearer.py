@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from coordinator.tailnet.rights import Right
 from coordinator.web.api.bearer import needed_right, personal
 from tests.support.fake_tailscaled import FakeTailscaled
-from tests.support.server_in_process import Running
+from tests.support.server_in_process import Running, running_server
 
 
 async def ask(
@@ -92,6 +93,18 @@ async def test_what_is_refused_is_in_the_audit_log(server: Running) -> None:
          "the role auditor of this key's user lacks the right users:write"),
     ]  # fmt: skip
     assert key.rpartition("-")[2] not in str(await server.call("GET", "/api/v1/audit"))
+
+
+async def test_a_good_key_is_not_turned_away_for_the_wrong_ones_of_others(tmp_path: Path) -> None:
+    async with running_server(
+        tmp_path, more="rate_limits: {address_burst: 3, address_per_minute: 1}"
+    ) as server:
+        key = await api_key(server)
+        wrong = [(await ask(server, key[:-3] + "abc", "GET", "/api/v1/node"))[0] for _ in range(5)]
+        assert wrong == [401, 401, 401, 429, 429]
+        assert (await ask(server, key, "GET", "/api/v1/node"))[0] == 200
+        # A signature costs more to look at than a hash, so that one is not even tried.
+        assert (await ask(server, "a.forged.token", "GET", "/api/v1/access/requests"))[0] == 429
 
 
 async def test_what_a_verb_itself_refuses_is_there_too(server: Running) -> None:
