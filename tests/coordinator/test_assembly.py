@@ -23,7 +23,7 @@ async def services(directory: Path, stack: AsyncExitStack) -> Services:
     )
     settings, _ = load_settings(config, {})
     store = await open_store(settings.database, stack, bytes(32))
-    return await start_services(settings, stack, store, certificate_sha256=None)
+    return await start_services(settings, stack, store, certificate_sha256=None, noise_key="")
 
 
 async def test_what_was_stored_is_there_after_a_restart(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ async def services(directory: Path, stack: AsyncExitStack) -> Services:
     )
     settings, _ = load_settings(config, {})
     store = await open_store(settings.database, stack, bytes(32))
-    return await start_services(settings, stack, store, certificate_sha256=None)
+    return await start_services(settings, stack, store, certificate_sha256=None, noise_key="")
 
 
 async def test_everything_is_stored_and_found_again(tmp_path: Path) -> None:
