@@ -78,4 +78,6 @@ def windows(lab: WireguardLab, device: Device, **wished: object) -> list[float]:
 
 def figures(took: list[float]) -> str:
     ordered = sorted(took)
-    return f"median {ordered[len(took) // 2] * 1000:.0f} ms, longest {ordered[-1] * 1000:.0f} ms, of {len(took)}"
+    return (
+        f"median {ordered[len(took) // 2] * 1000:.0f} ms, longest {ordered[-1] * 1000:.0f} ms, of {len(took)}"
+    )

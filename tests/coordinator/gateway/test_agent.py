@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import msgspec
 import pytest
@@ -15,6 +16,7 @@ from coordinator.gateway import agent as module
 from coordinator.gateway import clock, seen
 from coordinator.gateway.agent import Agent, read_clocks
 from coordinator.gateway.commands import CommandError
+from coordinator.gateway.ear import Ear
 from coordinator.gateway.link import Link
 from coordinator.gateway.machine import Machine
 from coordinator.gateway.plan import Make, Run, Step
@@ -54,11 +56,29 @@ class Rules:
         return {}
 
 
+def quiet_ear() -> Ear:
+    """Hears what is written to its socket in `LOGS`."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    ours.setblocking(False)
+
+    async def run(argv: tuple[str, ...], stdin: str) -> str:
+        return ""
+
+    ear = Ear(run, lambda: ours)
+    LOGS[ear] = theirs
+    return ear
+
+
+LOGS: WeakKeyDictionary[Ear, socket.socket] = WeakKeyDictionary()
+"""The kernel's end of each ear."""
+
+
 @dataclass
 class Remembered(Machine):
     """A machine on which every plan works, unless told otherwise."""
 
     rules: Rules = field(default_factory=Rules)  # type: ignore[assignment]
+    ear: Ear = field(default_factory=quiet_ear)
     seen: Seen = field(default_factory=Seen)
     steps: list[Step] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
