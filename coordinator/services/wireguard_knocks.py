@@ -131,7 +131,7 @@ class WireGuardKnocks:
         """The episode a knock belongs to; None when it begins one: also after a window."""
         found = self._episodes.get(key)
         closed = self._wishes.left_at(peer.id) if peer is not None else None
-        if found is None or found.over(at) or (closed is not None and found.last < closed):
+        if found is None or found.over(at) or (closed is not None and found.last <= closed):
             return None
         return found
 

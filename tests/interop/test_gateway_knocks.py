@@ -4,14 +4,12 @@ import os
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 
-import msgspec
 import pytest
 
 from tests.support.prerequisites import require
 from tests.support.waiting import eventually
-from tests.support.wireguard_lab import Device, WireguardLab, key_pair, missing_for_wireguard, opened
+from tests.support.wireguard_lab import Device, WireguardLab, missing_for_wireguard, opened
 
 WINDOWS = int(os.environ.get("WINDOWS", "5"))
 """With 20 the figures are worth telling."""

@@ -1,13 +1,14 @@
 """The three loops, with a machine that is only remembered and a server in a thread."""
 
 import asyncio
+import base64
+import os
 import socket
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from weakref import WeakKeyDictionary
 
 import msgspec
 import pytest
@@ -25,6 +26,9 @@ from coordinator.gateway.seen import Link as SeenLink
 from coordinator.gateway.seen import Seen, Wireguard
 from coordinator.gateway.state import State, StateError
 from tests.coordinator.gateway.builders import interface, key, peer
+from tests.coordinator.gateway.initiations import initiation, public_of
+from tests.coordinator.gateway.test_nflog import message
+from tests.coordinator.gateway.test_packets import IPV4
 from tests.support.fake_gateway_server import TOKEN, FakeGatewayServer
 
 
@@ -38,6 +42,7 @@ class Rules:
     there: bool = True
     forgotten: int = 0
     untouched: bool = True
+    meanwhile: Callable[[], None] = lambda: None
 
     def forget(self) -> None:
         self.forgotten += 1
@@ -46,6 +51,7 @@ class Rules:
         if self.error is not None:
             raise self.error
         self.table = wanted
+        self.meanwhile()
         altered, self.altered = self.altered, False
         return altered
 
@@ -56,33 +62,31 @@ class Rules:
         return {}
 
 
-def quiet_ear() -> Ear:
-    """Hears what is written to its socket in `LOGS`."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-    ours.setblocking(False)
-
-    async def run(argv: tuple[str, ...], stdin: str) -> str:
-        return ""
-
-    ear = Ear(run, lambda: ours)
-    LOGS[ear] = theirs
-    return ear
-
-
-LOGS: WeakKeyDictionary[Ear, socket.socket] = WeakKeyDictionary()
-"""The kernel's end of each ear."""
-
-
 @dataclass
 class Remembered(Machine):
     """A machine on which every plan works, unless told otherwise."""
 
     rules: Rules = field(default_factory=Rules)  # type: ignore[assignment]
-    ear: Ear = field(default_factory=quiet_ear)
     seen: Seen = field(default_factory=Seen)
     steps: list[Step] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     error: Exception | None = None
+    deaf: bool = False
+
+    def __post_init__(self) -> None:
+        ours, self.kernel = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        ours.setblocking(False)
+
+        async def run(argv: tuple[str, ...], stdin: str) -> str:
+            if self.deaf:
+                raise CommandError("no log")
+            return ""
+
+        self.ear = Ear(run, lambda: ours)
+
+    def knock(self, gateway_key: str, private: bytes) -> None:
+        """A device begins a handshake."""
+        self.kernel.send(message(IPV4 + initiation(gateway_key, private)))
 
     async def look(self, names: Iterable[str]) -> Seen:
         if self.error is not None:
@@ -380,3 +384,57 @@ async def test_an_error_of_ours_ends_nothing(tmp_path: Path, server: FakeGateway
             it.machine.error = None
             server.wish(peers=(now_peer(3),))  # type: ignore[arg-type]
             await until(lambda: it.machine.keys == [key(3)])
+
+
+async def test_who_knocked_is_answered_when_its_window_opens(
+    tmp_path: Path, server: FakeGatewayServer
+) -> None:
+    private = os.urandom(32)
+    public = base64.b64encode(public_of(private)).decode()
+    async with gateway(tmp_path, server) as it, running(it):
+        await until(lambda: it.machine.keys == [key(2)])
+        assert it.machine.rules.table is not None
+        assert it.machine.rules.table.knock_ports == (51820,)
+        await until(lambda: server.reports and server.reports[-1].public_keys)
+        it.machine.knock(server.reports[-1].public_keys["k0"], private)
+        await until(lambda: it.machine.ear.knocks.to_tell(read_clocks().wall))
+        server.wish(peers=(now_peer(2), msgspec.structs.replace(now_peer(3), public_key=public)))  # type: ignore[arg-type]
+        await until(lambda: public in it.machine.keys)
+        assert "Endpoint = 127.0.0.1:33662" in woken(it)
+        await until(lambda: any(each.knocks for each in server.reports))
+        (knock,) = next(each.knocks for each in server.reports if each.knocks)
+        assert (knock.public_key, knock.endpoint, knock.count) == (public, "127.0.0.1:33662", 1)
+        assert sum(len(each.knocks) for each in server.reports) == 1
+
+
+async def test_who_knocks_at_the_last_moment_is_answered_too(
+    tmp_path: Path, server: FakeGatewayServer
+) -> None:
+    private = os.urandom(32)
+    public = base64.b64encode(public_of(private)).decode()
+    async with gateway(tmp_path, server) as it, running(it):
+        await until(lambda: server.reports and server.reports[-1].public_keys)
+        gateway_key = server.reports[-1].public_keys["k0"]
+        it.machine.rules.meanwhile = lambda: it.machine.knock(gateway_key, private)
+        server.wish(peers=(msgspec.structs.replace(now_peer(3), public_key=public),))  # type: ignore[arg-type]
+        await until(lambda: public in it.machine.keys)
+        assert "Endpoint = 127.0.0.1:33662" in woken(it)
+
+
+async def test_where_nothing_can_be_heard_that_is_told_once(
+    tmp_path: Path, server: FakeGatewayServer
+) -> None:
+    async with gateway(tmp_path, server) as it:
+        it.machine.deaf = True
+        async with running(it):
+            await until(lambda: server.kinds() == ["apply-failed"])
+            assert "are not heard" in server.events[0].detail
+            assert it.machine.rules.table is not None
+            assert it.machine.rules.table.knock_ports == ()
+            assert it.machine.keys == [key(2)]
+
+
+def woken(it: Gateway) -> list[str]:
+    """Lines of the last peers that were added."""
+    added = [step.stdin for step in it.machine.steps if isinstance(step, Run) and "[Peer]" in step.stdin]
+    return added[-1].splitlines()
