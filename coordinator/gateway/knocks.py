@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 
 from coordinator.gateway.initiation import Lock
 from coordinator.gateway.packets import Datagram
-from coordinator.gateway.seen import Seen
+from coordinator.gateway.seen import Peer, Seen
 from coordinator.gateway.target import Target
 from coordinator.wireguard.wire import Knocked
 
@@ -115,14 +115,25 @@ class Knocks:
             wanted: who is to stay.
             now: the server's time.
         """
-        for look in (before, seen):
-            for name, there in look.wireguard.items():
-                staying = wanted.peers.get(name, {})
-                present = seen.wireguard[name].peers if name in seen.wireguard else {}
-                for key, peer in there.peers.items():
-                    stays = key in staying and key in present
-                    if not stays and key in self._known and peer.endpoint and peer.latest_handshake:
-                        self._caller(key).places[name] = (peer.endpoint, now + RETURNS)
+        for name in {*before.wireguard, *seen.wireguard}:
+            present = seen.wireguard[name].peers if name in seen.wireguard else {}
+            missed = before.wireguard[name].peers if name in before.wireguard else {}
+            staying = wanted.peers.get(name, {})
+            for key, peer in present.items():
+                if key not in staying:
+                    self._place(name, key, peer, now)
+                elif key in self._callers:
+                    # WireGuard itself knows better.
+                    self._callers[key].places.pop(name, None)
+            for key, peer in missed.items():
+                known = key in self._callers and name in self._callers[key].places
+                # What is known already is from a knock since that look.
+                if key not in present and not known:
+                    self._place(name, key, peer, now)
+
+    def _place(self, name: str, key: str, peer: Peer, now: datetime) -> None:
+        if key in self._known and peer.endpoint and peer.latest_handshake:
+            self._caller(key).places[name] = (peer.endpoint, now + RETURNS)
 
     def endpoints(self, now: datetime) -> dict[tuple[str, str], str]:
         """Where devices are, as far as is known, by (interface, public key)."""

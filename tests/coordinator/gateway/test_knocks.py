@@ -206,6 +206,26 @@ def test_also_of_one_that_somebody_took_off_or_whose_interface_is_gone() -> None
         assert knocks.endpoints(NOW) == {("wg0", key(2)): "198.51.100.7:9"}
 
 
+def test_a_knock_counts_more_than_an_old_look_and_less_than_a_new_one() -> None:
+    knocks = book(DEVICE)
+    there = Seen(
+        wireguard={"wg0": Wireguard(peers={DEVICE: seen.Peer(endpoint="198.51.100.7:9", latest_handshake=7)})}
+    )
+    knocks.take(packet(FIRST), NOW)
+    knocks.departed(there, look(), wanted(), NOW)
+    assert knocks.endpoints(NOW) == {("wg0", DEVICE): "192.0.2.1:4000"}
+    knocks.departed(Seen(), there, wanted(), NOW)
+    assert knocks.endpoints(NOW) == {("wg0", DEVICE): "198.51.100.7:9"}
+
+
+def test_of_a_peer_that_is_there_and_stays_wireguard_knows_the_place() -> None:
+    knocks = book(key(2))
+    knocks.departed(Seen(), look(2), wanted(), NOW)
+    assert knocks.endpoints(NOW)
+    knocks.departed(look(2), look(2), wanted(2), NOW)
+    assert knocks.endpoints(NOW) == {}
+
+
 def test_a_peer_that_never_came_was_nowhere() -> None:
     for gone in (look(2, endpoint=""), look(2, handshake=0)):
         knocks = book(key(2))
