@@ -112,10 +112,13 @@ class Agent:
         """Until cancelled. What is open stays open then: sessions outlive this program."""
         if deaf := await self._ear.open(self._now):
             self._say([Remark(kind="apply-failed", detail=deaf)], self._now())
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._listen(), name="listen")
-            for name, loop in (("follow", self._follow), ("ask", self._ask), ("tell", self._tell)):
-                group.create_task(loop(), name=name)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._listen(), name="listen")
+                for name, loop in (("follow", self._follow), ("ask", self._ask), ("tell", self._tell)):
+                    group.create_task(loop(), name=name)
+        finally:
+            self._ear.close()
 
     async def once(self) -> bool:
         """Ask, follow and report one time; whether all of it worked."""
