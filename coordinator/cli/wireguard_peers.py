@@ -92,7 +92,7 @@ def list_peers(
             ", ".join(each["addresses"]),
             each["gateway"] or "-",
             output.moment(each["closes_at"] or each["until"]),
-            output.moment(each["last_handshake"]) if each["last_handshake"] else "never",
+            _handshake(each),
             each["endpoint"] or "-",
             f"{size(each['received_bytes'])} / {size(each['sent_bytes'])}",
         ]
@@ -122,6 +122,11 @@ def show(peer: PeerName) -> None:
         f"handshake {output.moment(found['last_handshake'])}, {found['endpoint'] or 'never seen'}, "
         f"{size(found['received_bytes'])} in, {size(found['sent_bytes'])} out",
     ]
+    if knocking := found.get("knocking"):
+        lines.append(
+            f"knocking since {output.moment(knocking['since'])}, last {output.moment(knocking['last'])} "
+            f"from {knocking['endpoint'] or 'somewhere'}, {knocking['count']} times"
+        )
     if found["ended_at"]:
         lines.append(
             f"ended {output.moment(found['ended_at'])} by {found['ended_by']}: {found['end_reason']}"
@@ -172,6 +177,12 @@ def config(
         except OSError as error:
             output.fail(f"cannot write {svg}: {error.strerror}")
     output.emit(found, _with_code(found["wg_quick"], qr))
+
+
+def _handshake(peer: dict[str, Any]) -> str:
+    if knocking := peer.get("knocking"):
+        return f"knocking since {output.moment(knocking['since'])}"
+    return output.moment(peer["last_handshake"]) if peer["last_handshake"] else "never"
 
 
 def size(number: int) -> str:

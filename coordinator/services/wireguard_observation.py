@@ -13,7 +13,8 @@ from datetime import UTC, datetime, timedelta
 from coordinator.services.tailnet import Tailnet
 from coordinator.services.wireguard_alerts import Alert, WireGuardAlerts
 from coordinator.services.wireguard_book import WireGuardBook
-from coordinator.services.wireguard_sightings import Step, fresh, growth, sighting, steps_of
+from coordinator.services.wireguard_knocks import WireGuardKnocks
+from coordinator.services.wireguard_sightings import TOLERANCE, Step, fresh, growth, sighting, steps_of
 from coordinator.services.wireguard_wishes import WireGuardWishes
 from coordinator.tailnet.actors import Actor
 from coordinator.tailnet.directory import Directory
@@ -22,8 +23,6 @@ from coordinator.wireguard.model import Gateway, Peer, Seen
 from coordinator.wireguard.wire import Noticed, Report
 
 ACTOR = Actor(kind="system", name="wireguard")
-TOLERANCE = timedelta(seconds=5)
-"""By which a gateway's clock may differ, and a handshake may lie outside of its window."""
 DRIFT = timedelta(seconds=60)
 """How long a gateway may report another version than its wish before that is an alert."""
 SILENCE = timedelta(minutes=2)
@@ -60,6 +59,7 @@ class WireGuardObservation:
         self._book = book
         self._wishes = wishes
         self._alerts = alerts
+        self.knocks = WireGuardKnocks(wishes)
         self._seen: dict[str, Seen] = dict(book.seen)
         self._gateways: dict[int, GatewayState] = {}
         self._unsaved: set[str] = set()
@@ -98,9 +98,16 @@ class WireGuardObservation:
             newest[each.public_key] = after
             steps += steps_of(gateway, peer, before, after)
         events = [each for each in report.events if _identity(each) not in state.events][:MAX_EVENTS]
-        alerts = [_alert(gateway, each) for each in events] + self._outside(newest, holders)
+        outside = self._outside(newest, holders)
+        told = {alert.public_key for alert in outside}
+        knocks = tuple(each for each in report.knocks if each.public_key not in told)
+        heard = self.knocks.hear(gateway, knocks, holders, now)
+        alerts = [*(_alert(gateway, each) for each in events), *outside, *heard.alerts]
         await self._record(steps, actor)
         await self._alerts.raise_all(alerts, actor)
+        for key in told:
+            self.knocks.begun(key, gateway, newest[key].endpoint, now)
+        self.knocks.keep(gateway, heard, now)
         state.events.extend(_identity(each) for each in events)
         self._keep(newest)
         state.last_report, state.version, state.agent = now, report.version, report.agent[:100]

@@ -11,6 +11,8 @@ from coordinator.wireguard.wire import SeenPeer
 
 CONNECTED = timedelta(seconds=180)
 """A session without a new handshake is over after this. Source: the WireGuard whitepaper, section 6.1."""
+TOLERANCE = timedelta(seconds=5)
+"""By which a gateway's clock may differ, and a handshake may lie outside of its window."""
 MAX_ENDPOINT = 100
 MAX_COUNT = (1 << 63) - 1
 

@@ -119,6 +119,18 @@ class Noticed(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     public_key: str = ""
 
 
+class Knocked(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Handshakes begun by the holder of a key that is in no window, `count` since it was told last.
+
+    The key is proven: the initiation was made with its private half. Endpoint and time are those of the last.
+    """
+
+    public_key: str
+    endpoint: str
+    at: datetime
+    count: int = 1
+
+
 class Report(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What a gateway is and saw. `version` is that of the wish in force, empty before the first.
 
@@ -133,3 +145,5 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     events: tuple[Noticed, ...] = ()
     agent: str = ""
     """Name and version of the program."""
+    knocks: tuple[Knocked, ...] = ()
+    """Each key once a minute at most, some keys of each report; like events, until answered."""

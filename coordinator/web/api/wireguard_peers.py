@@ -156,6 +156,7 @@ class WireGuardPeerRoutes:
             user,
             openings.opening(peer, now, open_now),
             self._wireguard.observation.of_peer(peer),
+            self._wireguard.observation.knocks.of_peer(peer, now),
         )
 
 
