@@ -24,6 +24,7 @@ from coordinator.tailnet.bearer_tokens import (
 )
 from coordinator.tailnet.directory import Directory
 from coordinator.tailnet.errors import ConflictError, InvalidError
+from coordinator.wireguard.hosts import HostError, parse_host
 from coordinator.wireguard.keys import KeyTextError, parse_public_key
 from coordinator.wireguard.model import Gateway, GatewayKey, Peer, live_peers
 from coordinator.wireguard.pools import Pool, PoolError, overlap, parse_pool
@@ -33,8 +34,10 @@ INTERFACES = ("wgcoord0", "wgcoord1")
 """A gateway's key has an interface of its own, so that two keys can be valid side by side."""
 DEFAULT_OVERLAP = timedelta(days=7)
 LONGEST_OVERLAP = timedelta(days=90)
-_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
-_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.:-]{0,252}[A-Za-z0-9])?|[0-9a-fA-F:]{2,45}")
+MAX_WORD = 200
+"""Characters of the name of a team or a profile."""
+# With a letter: a number is an id wherever one of them may be said.
+_NAME = re.compile(r"(?=[0-9-]*[a-z])[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,10 +165,13 @@ class WireGuardGateways:
         """
         if not _NAME.fullmatch(wanted.name):
             raise InvalidError(
-                f"gateway name `{wanted.name[:80]}`: use up to 63 lower-case letters, digits and `-`"
+                f"gateway name `{wanted.name[:80]}`: use up to 63 lower-case letters, digits and `-`, "
+                "a letter among them"
             )
-        if not _HOST.fullmatch(wanted.host):
-            raise InvalidError(f"`{wanted.host[:80]}` is not a host name or address devices could dial")
+        try:
+            parse_host(wanted.host)
+        except HostError as error:
+            raise InvalidError(str(error)) from None
         if not wanted.pools:
             raise InvalidError("a gateway needs a pool, such as 10.90.0.0/24")
         for name, value, low, high in (
@@ -179,6 +185,9 @@ class WireGuardGateways:
         for server in wanted.dns:
             _require_address(server)
         teams = [pool.team for pool in wanted.pools]
+        for word in (*teams, *wanted.profiles):
+            if len(word) > MAX_WORD or not word.isprintable():
+                raise InvalidError(f"teams and profiles have names of at most {MAX_WORD} visible characters")
         if len(set(teams)) != len(teams):
             raise InvalidError("each team, and everybody, has one pool on a gateway at most")
         for network in (ip_network(text) for pool in wanted.pools for text in pool.networks):
@@ -355,9 +364,11 @@ def pools_from(texts: Mapping[str, list[str]]) -> tuple[Pool, ...]:
 
 def _require_address(text: str) -> None:
     try:
-        ip_address(text)
+        usable = "%" not in str(ip_address(text))
     except ValueError:
-        raise InvalidError(f"name server `{text[:80]}` is not an address such as 10.1.2.53") from None
+        usable = False
+    if not usable:
+        raise InvalidError(f"name server `{text[:80]}` is not an address such as 10.1.2.53")
 
 
 def _require_apart(directory: Directory, pools: tuple[Pool, ...], gateway_id: int | None) -> None:
