@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from itertools import chain, count
 
 from acl import AccessProfile
 from coordinator.services.access import AccessService
@@ -427,7 +428,10 @@ class WireGuardPeers:
             return name
         kept = (user.name or user.login).partition("@")[0] if user is not None else wanted.service
         stem = "".join(char if char.isascii() and char.isalnum() else "-" for char in kept.lower()).strip("-")
-        return f"{stem[:40].strip('-') or 'peer'}-{peer_id}"
+        base = f"{stem[:40].strip('-') or 'peer'}-{peer_id}"
+        # Somebody may have called another device so by hand.
+        more = (f"{base}-{number}" for number in count(2))
+        return next(name for name in chain([base], more) if not directory.wireguard.named("wgpeer", name))
 
     def _has_device(self, user_id: int, profile: str) -> bool:
         return any(

@@ -26,6 +26,7 @@ from coordinator.wireguard.model import Gateway, Peer
 
 BASE = "/api/v1/wireguard/peers"
 _ONE = f"{BASE}/{{peer}}"
+STATES = ("active", "waiting", "scheduled", "ended")
 CALLER = web.RequestKey("wireguard_caller", WireGuardCaller)
 
 
@@ -56,11 +57,14 @@ class WireGuardPeerRoutes:
     async def _list(self, request: web.Request) -> web.Response:
         """Living peers; `all` shows ended ones, too; `gateway`, `user`, `profile`, `state` narrow it."""
         everything = query_flag(request, "all")
+        state = request.query.get("state", "")
+        if state not in ("", *STATES):
+            raise InvalidError(f"`state`: `{state[:40]}` is none of {', '.join(STATES)}")
         open_now = self._wireguard.openings.open_now(self._wireguard.clock())
         found = [
             self._view(peer, open_now)
             for peer in sorted(self._wireguard.book.peers.values(), key=lambda peer: peer.id)
-            if peer.live or everything
+            if peer.live or everything or state == "ended"
         ]
         for name in ("gateway", "user", "profile", "state"):
             wanted = request.query.get(name)
@@ -116,6 +120,8 @@ class WireGuardPeerRoutes:
 
     async def _rotate(self, request: web.Request) -> web.Response:
         caller, peer = _caller(request), self._find(request)
+        # Before anything is said of the body: that would tell others of the peer.
+        require_own(peer, caller)
         body = await Body.read(request)
         overlap = duration(body, "overlap", DEFAULT_OVERLAP)
         changed = await self._wireguard.peers.rotate(peer.id, body.text("publicKey"), overlap, caller)

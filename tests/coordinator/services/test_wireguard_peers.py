@@ -224,6 +224,12 @@ async def test_gateways_by_profile_and_pools_by_team(bench: Bench) -> None:
     assert peer.gateway_id == 1
 
 
+async def test_a_made_up_name_is_nobody_elses(bench: Bench) -> None:
+    await bench.peer(1, user_id=1, profile="db", name="user1-2")
+    peer, _ = await bench.wireguard.peers.provision(db(2), ADAS)
+    assert peer.name == "user1-2-2"
+
+
 async def test_so_many_devices_and_no_more(bench: Bench) -> None:
     for number in range(10):
         await bench.wireguard.peers.provision(db(number), ADAS)
