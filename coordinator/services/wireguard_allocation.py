@@ -31,7 +31,7 @@ def claim(directory: Directory, pool: Pool, wanted: tuple[str, ...]) -> tuple[st
         InvalidError: not in the pool, not for hosts, or two of one family.
         ConflictError: taken.
     """
-    found = []
+    found: list[str] = []
     for text in wanted:
         try:
             address = ip_address(text)

@@ -16,9 +16,23 @@ def test_names_and_addresses(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "a b", "a..b", "a.b.", "-a", "a-", "x" * 64, "a." * 127 + "ab", "https://a", "vpñ.example", "a\nb"]
-    + ["vpn.example.com:51820", "192.0.2.7:51820", "[fd77::12]", ":::", "999.1.1.1", "1.2.3"]
-    + ["fe80::1%eth0", "::ffff:192.0.2.7", "0.0.0.0", "::", "224.0.0.1"],
+    (
+        *(
+            "",
+            "a b",
+            "a\nb",
+            "a..b",
+            "a.b.",
+            "-a",
+            "a-",
+            "x" * 64,
+            "a." * 127 + "ab",
+            "https://a",
+            "vpñ.example",
+        ),
+        *("vpn.example.com:51820", "192.0.2.7:51820", "[fd77::12]", ":::", "999.1.1.1", "1.2.3"),
+        *("fe80::1%eth0", "::ffff:192.0.2.7", "0.0.0.0", "::", "224.0.0.1"),
+    ),
 )
 def test_what_cannot_be_dialled(text: str) -> None:
     with pytest.raises(HostError):
