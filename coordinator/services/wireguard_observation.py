@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from coordinator.services.tailnet import Tailnet
 from coordinator.services.wireguard_alerts import Alert, WireGuardAlerts
 from coordinator.services.wireguard_book import WireGuardBook
-from coordinator.services.wireguard_sightings import Step, fresh, growth, sighting, steps_of
+from coordinator.services.wireguard_sightings import Step, fresh, growth, sighting, steps_of, visible
 from coordinator.services.wireguard_wishes import WireGuardWishes
 from coordinator.tailnet.actors import Actor
 from coordinator.tailnet.directory import Directory
@@ -85,7 +85,7 @@ class WireGuardObservation:
             UnavailableError: what was noticed cannot be stored; the gateway reports it again.
         """
         now, state = self._tailnet.clock(), self.gateway(gateway.id)
-        holders = {key.public_key: peer for peer in self._book.peers.values() for key in peer.keys}
+        holders = self._holders(gateway)
         steps: list[Step] = []
         newest: dict[str, Seen] = {}
         for each in report.peers:
@@ -103,7 +103,7 @@ class WireGuardObservation:
         await self._alerts.raise_all(alerts, actor)
         state.events.extend(_identity(each) for each in events)
         self._keep(newest)
-        state.last_report, state.version, state.agent = now, report.version, report.agent[:100]
+        state.last_report, state.version, state.agent = now, report.version, visible(report.agent[:100])
         state.skew = report.now - now
         state.told.discard("silent-gateway")
         await self._look_at(gateway, state, now)
@@ -151,6 +151,12 @@ class WireGuardObservation:
             raise
 
     # inner
+
+    def _holders(self, gateway: Gateway) -> dict[str, Peer]:
+        """Whose a key is on a gateway, living peers before former ones: of others it has nothing to say."""
+        here = [peer for peer in self._book.peers.values() if peer.gateway_id == gateway.id]
+        here.sort(key=lambda peer: peer.live)
+        return {key.public_key: peer for peer in here for key in peer.keys}
 
     def _keep(self, newest: dict[str, Seen]) -> None:
         for key, seen in newest.items():
@@ -227,8 +233,8 @@ def _identity(noticed: Noticed) -> tuple[str, datetime, str, str]:
 def _alert(gateway: Gateway, noticed: Noticed) -> Alert:
     return Alert(
         kind=noticed.kind,
-        detail=noticed.detail[:500],
+        detail=visible(noticed.detail[:500]),
         target=gateway.key,
         name=gateway.name,
-        public_key=noticed.public_key[:44],
+        public_key=visible(noticed.public_key[:44]),
     )

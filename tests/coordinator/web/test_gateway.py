@@ -102,6 +102,9 @@ async def test_a_window_opens_the_peer_and_its_end_is_in_the_wish(server: Runnin
     assert gateway.keys == []
 
 
+NAIVE = b'{"version": "", "now": "2026-01-01T00:00:00", "publicKeys": {}}'
+
+
 async def test_wrong_tokens_and_questions(server: Running) -> None:
     gateway = await new_gateway(server)
     for text in ("", "x", "wggateway-" + "0" * 12 + "-" + "0" * 64, "wgenrol-" + "0" * 12 + "-" + "0" * 64):
@@ -112,7 +115,7 @@ async def test_wrong_tokens_and_questions(server: Running) -> None:
         for wait in ("x", "-1", "nan", "inf"):
             async with session.get(f"{server.url}{WISH_PATH}?wait={wait}") as response:
                 assert response.status == 400
-        for body in (b"", b"[]", b"{", b'{"version": 1}'):
+        for body in (b"", b"[]", b"{", b'{"version": 1}', NAIVE):
             async with session.post(server.url + REPORT_PATH, data=body) as response:
                 assert response.status == 400
     answer = await server.call("POST", f"{BASE}/gateways/gw/rotate-token", json={})
