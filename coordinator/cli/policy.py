@@ -142,7 +142,7 @@ def explain_access(
     file: File = None,
     nodes: Nodes = None,
 ) -> None:
-    """Say whether SRC may reach DST, DST:PORT or DST:PORT/PROTO, and by which rule (of the running server)."""
+    """Say whether SRC may reach DST, DST:PORT or DST:PORT/PROTO, and by which rule; of the server, or FILE."""
     from acl import PolicyIndex, explain
     from acl.ports import PortError
     from coordinator.cli.policy_facts import load_tailnet, open_windows
