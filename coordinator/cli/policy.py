@@ -142,7 +142,9 @@ def explain_access(
     file: File = None,
     nodes: Nodes = None,
 ) -> None:
-    """Say whether SRC may reach DST, DST:PORT or DST:PORT/PROTO, and by which rule; of the server, or FILE."""
+    """Say whether SRC may reach DST, DST:PORT or DST:PORT/PROTO, and by which rule; of the server or FILE."""
+    from dataclasses import replace
+
     from acl import PolicyIndex, explain
     from acl.ports import PortError
     from coordinator.cli.policy_facts import load_tailnet, open_windows
@@ -151,8 +153,13 @@ def explain_access(
     policy = parse(file or Path("policy"), text)
     tailnet = load_tailnet(nodes, server=nodes is None)
     target, port, protocol = _destination(destination)
-    index = PolicyIndex(policy, tailnet.facts, tailnet.nodes)
-    if file is None and nodes is None:
+    peer = tailnet.outside.get(source.removeprefix("wg:")) if source.startswith("wg:") else None
+    if peer is not None:
+        # Its gateway knows its profile, and neither rules nor machines.
+        index = PolicyIndex(replace(policy, acls=(), grants=()), peer, [])
+    else:
+        index = PolicyIndex(policy, tailnet.facts, tailnet.nodes)
+    if peer is None and file is None and nodes is None:
         index.set_windows(open_windows(tailnet))
     try:
         answer = explain(index, source, target, port, protocol)
@@ -204,8 +211,9 @@ def diff(
     else:
         before, after = parse(old, read(old)), parse(new, read(new))
     tailnet = load_tailnet(nodes, server=server or (new is None and nodes is None))
-    if not tailnet.nodes:
-        output.note("no nodes to compare for: give --nodes FILE or --server")
+    if not tailnet.nodes and not tailnet.facts.peers:
+        asked = server or nodes is not None or new is None
+        output.note(f"no nodes to compare for{'' if asked else ': give --nodes FILE or --server'}")
     changes = access_changes(
         PolicyIndex(before, tailnet.facts, tailnet.nodes),
         PolicyIndex(after, tailnet.facts, tailnet.nodes),
