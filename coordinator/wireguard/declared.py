@@ -49,6 +49,10 @@ def read_declaration(text: str) -> Declaration:
     """
     reader = _Reader()
     root = reader.compose(text)
+    if root is None:
+        # A template that failed, or a name of a field misspelt, must not take everything away.
+        message = "it declares nothing; write `gateways: []` and `peers: []` if all of it shall go"
+        raise PolicyError([Problem(code="declares-nothing", message=message)])
     found: dict[str, tuple[Item, ...]] = {}
     for key, node in reader.mapping(root, "the file") if root is not None else ():
         if key.value not in _SECTIONS:

@@ -30,3 +30,7 @@ async def test_mistakes_have_places(server: Running) -> None:
         async with session.post(PATH, json={"document": TEXT.replace("10.90", "100.90")}) as response:
             assert response.status == 400
             assert (await response.json())["detail"].startswith("line 1, column 12: gateway `gw`: pool ")
+        for nothing in ({}, {"document": ""}, {"dokument": TEXT}):
+            async with session.post(PATH, json=nothing) as response:
+                assert response.status == 400
+                assert "it declares nothing" in (await response.json())["detail"]
