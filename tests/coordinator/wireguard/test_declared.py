@@ -80,7 +80,8 @@ peers:
     "text",
     ["", "# nothing", "[", "a: b: c", "- 1", "7", "gateways: 7", "gateways: {}", "? [a]\n: 1", "\0",
      "[" * 5000, "a: 1\na: 2", "gateways: [{name: !!python/object:os.system x, host: y}]",
-     "gateways: &a [*a]", "x" * 5_000_000],
+     "gateways: &a [*a]", "peers: [{name: a, publicKey: b, gateway: c, until: 0001-01-01T00:00:00+14:00}]",
+     "x" * 5_000_000],
 )  # fmt: skip
 def test_what_is_no_declaration(text: str) -> None:
     with pytest.raises(PolicyError):
