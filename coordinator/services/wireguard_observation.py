@@ -7,6 +7,7 @@ again. What is noticed (connected, gone, moved, a key nobody wished for) is an e
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -107,6 +108,26 @@ class WireGuardObservation:
         state.skew = report.now - now
         state.told.discard("silent-gateway")
         await self._look_at(gateway, state, now)
+
+    async def keys_changed(self, before: Gateway, told: Mapping[str, str], *, actor: Actor) -> None:
+        """A gateway has other keys than it had: its disk was lost, or somebody else has its token.
+
+        Raises:
+            UnavailableError: it cannot be stored.
+        """
+        text = "it had the public key {0} for {1}, and has another: devices need their configuration anew"
+        alerts = [
+            Alert(
+                kind="gateway-key-changed",
+                detail=text.format(key.public_key, key.key_id),
+                target=before.key,
+                name=before.name,
+                public_key=told[key.key_id],
+            )
+            for key in before.keys
+            if key.public_key and told.get(key.key_id, key.public_key) != key.public_key
+        ]
+        await self._alerts.raise_all(alerts, actor)
 
     async def look(self) -> None:
         """Sessions end, and gateways fall silent, without anybody saying so: notice it."""

@@ -168,3 +168,14 @@ async def test_a_waiting_gateway_does_not_hold_up_the_end(tmp_path: Path) -> Non
         began = time.monotonic()
     assert time.monotonic() - began < 2.5
     assert await waiting == 204
+
+
+async def test_another_program_with_the_same_token_is_noticed(server: Running) -> None:
+    gateway = await new_gateway(server)
+    assert await gateway.report() == 204
+    assert await gateway.report(public_keys={"key-1": public_key("another disk")}) == 204
+    found: Any = await server.call("GET", "/api/v1/audit?action=wireguard.alert")
+    (entry,) = found["entries"]
+    assert entry["after"]["kind"] == "gateway-key-changed"
+    assert public_key("gw key-1") in entry["after"]["detail"]
+    assert entry["after"]["public_key"] == public_key("another disk")
