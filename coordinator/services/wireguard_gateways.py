@@ -30,8 +30,7 @@ from coordinator.wireguard.model import Gateway, GatewayKey, Peer, live_peers
 from coordinator.wireguard.pools import Pool, PoolError, overlap, parse_pool
 
 DEFAULT_PORT = 51820
-INTERFACES = ("wgcoord0", "wgcoord1")
-"""A gateway's key has an interface of its own, so that two keys can be valid side by side."""
+_INTERFACE = "wgcoord"
 DEFAULT_OVERLAP = timedelta(days=7)
 LONGEST_OVERLAP = timedelta(days=90)
 MAX_WORD = 200
@@ -116,9 +115,11 @@ class WireGuardGateways:
             raise ConflictError(f"there is a WireGuard gateway `{wanted.name}` already")
         _require_apart(directory, wanted.pools, None)
         addresses = [each for pool in wanted.pools for each in allocate(directory, pool, now, timedelta())]
-        first = GatewayKey(key_id="key-1", interface=INTERFACES[0], listen_port=wanted.listen_port, since=now)
+        gateway_id = directory.next_id("wireguard_gateways")
+        name, _ = interfaces_of(gateway_id)
+        first = GatewayKey(key_id="key-1", interface=name, listen_port=wanted.listen_port, since=now)
         gateway = Gateway(
-            id=directory.next_id("wireguard_gateways"),
+            id=gateway_id,
             addresses=tuple(addresses),
             keys=(first,),
             token_prefix=prefix,
@@ -313,20 +314,30 @@ def with_new_key(gateway: Gateway, now: datetime, overlap_for: timedelta) -> Gat
     if not old.public_key:
         raise ConflictError(f"gateway `{gateway.name}` has not reported its key yet: start it first")
     number = max(int(key.key_id.rpartition("-")[2]) for key in gateway.keys) + 1
-    swapped = old.interface == INTERFACES[0]
+    swapped = base_port(gateway) == old.listen_port
+    beside = int(old.interface.removeprefix(_INTERFACE)) + (1 if swapped else -1)
     new = GatewayKey(
         key_id=f"key-{number}",
-        interface=INTERFACES[1] if swapped else INTERFACES[0],
+        interface=f"{_INTERFACE}{beside}",
         listen_port=old.listen_port + 1 if swapped else old.listen_port - 1,
         since=now,
     )
     return replace(gateway, keys=(replace(old, until=now + overlap_for), new))
 
 
+def interfaces_of(gateway_id: int) -> tuple[str, str]:
+    """A gateway's key has an interface of its own, so that two keys can be valid side by side.
+
+    Nor do two gateways share a name: `wireguard-go` has one socket of a name for all network namespaces.
+    """
+    first = 2 * (gateway_id - 1)
+    return f"{_INTERFACE}{first}", f"{_INTERFACE}{first + 1}"
+
+
 def base_port(gateway: Gateway) -> int:
     """The port of the first interface; the second has the next one."""
     newest = gateway.keys[-1]
-    return newest.listen_port - INTERFACES.index(newest.interface)
+    return newest.listen_port - int(newest.interface.removeprefix(_INTERFACE)) % 2
 
 
 def settable(wanted: GatewayWanted) -> dict[str, Any]:
