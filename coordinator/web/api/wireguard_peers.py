@@ -21,7 +21,7 @@ from coordinator.web.api.acting import acting
 from coordinator.web.api.body import Body, find_user, query_flag
 from coordinator.web.api.wireguard_body import duration, number
 from coordinator.web.api.wireguard_views import config_view, peer_view
-from coordinator.wireguard.device_config import device_config, qr_svg, wg_quick
+from coordinator.wireguard.device_config import TooLongForQRError, device_config, qr_svg, wg_quick
 from coordinator.wireguard.model import Gateway, Peer
 
 BASE = "/api/v1/wireguard/peers"
@@ -114,7 +114,11 @@ class WireGuardPeerRoutes:
             case "conf":
                 return web.Response(text=wg_quick(config))
             case "svg":
-                return web.Response(text=qr_svg(wg_quick(config)), content_type="image/svg+xml")
+                try:
+                    picture = qr_svg(wg_quick(config))
+                except TooLongForQRError as error:
+                    raise ConflictError(str(error)) from error
+                return web.Response(text=picture, content_type="image/svg+xml")
             case other:
                 raise InvalidError(f"`format`: `{other[:40]}` is none of json, conf and svg")
 
