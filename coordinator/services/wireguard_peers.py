@@ -294,8 +294,8 @@ class WireGuardPeers:
             mine = caller.user.id if caller.user is not None else None
             if wanted.user_id not in (None, mine) or wanted.service or wanted.standing or wanted.until:
                 raise ForbiddenError("only administrators say whose a device is, or that it may stay")
-            if wanted.addresses or wanted.team is not None:
-                raise ForbiddenError("only administrators choose addresses and teams")
+            if wanted.addresses or wanted.team is not None or wanted.since is not None:
+                raise ForbiddenError("only administrators choose addresses, teams and when a device begins")
             wanted = replace(wanted, user_id=mine)
         if wanted.access_id is not None:
             return "request", self._of_request(wanted, caller)

@@ -13,10 +13,11 @@ from aiohttp import web
 
 from coordinator.services.users import UserService
 from coordinator.services.wireguard import WireGuard
+from coordinator.services.wireguard_book import unknown_peer
 from coordinator.services.wireguard_openings import OpenNow
 from coordinator.services.wireguard_peer_records import PeerWanted, WireGuardCaller, require_own
 from coordinator.services.wireguard_peers import DEFAULT_OVERLAP
-from coordinator.tailnet.errors import ConflictError, InvalidError
+from coordinator.tailnet.errors import ConflictError, InvalidError, NotFoundError
 from coordinator.web.api.acting import acting
 from coordinator.web.api.body import Body, find_user, query_flag
 from coordinator.web.api.wireguard_body import duration, number
@@ -101,8 +102,7 @@ class WireGuardPeerRoutes:
 
     async def _config(self, request: web.Request) -> web.Response:
         """As JSON; with `format=conf` the file alone, with `format=svg` its QR code."""
-        peer = self._find(request)
-        require_own(peer, _caller(request))
+        peer = self._own(request)
         if not peer.live:
             raise ConflictError(f"peer `{peer.name}` has ended: there is nothing to connect to")
         config = device_config(peer, *self._gateway_and_routes(peer))
@@ -123,9 +123,8 @@ class WireGuardPeerRoutes:
                 raise InvalidError(f"`format`: `{other[:40]}` is none of json, conf and svg")
 
     async def _rotate(self, request: web.Request) -> web.Response:
-        caller, peer = _caller(request), self._find(request)
         # Before anything is said of the body: that would tell others of the peer.
-        require_own(peer, caller)
+        caller, peer = _caller(request), self._own(request)
         body = await Body.read(request)
         overlap = duration(body, "overlap", DEFAULT_OVERLAP)
         changed = await self._wireguard.peers.rotate(peer.id, body.text("publicKey"), overlap, caller)
@@ -137,12 +136,20 @@ class WireGuardPeerRoutes:
         return web.json_response(self._with_config(changed))
 
     async def _revoke(self, request: web.Request) -> web.Response:
-        peer = self._find(request)
+        peer = self._own(request)
         ended = await self._wireguard.peers.revoke(peer.id, _caller(request))
         return web.json_response({"peer": self._view(ended)})
 
     def _find(self, request: web.Request) -> Peer:
         return self._wireguard.book.peer(request.match_info["peer"])
+
+    def _own(self, request: web.Request) -> Peer:
+        peer = self._find(request)
+        try:
+            require_own(peer, _caller(request))
+        except NotFoundError:
+            raise unknown_peer(request.match_info["peer"]) from None
+        return peer
 
     def _with_config(self, peer: Peer) -> dict[str, Any]:
         config = device_config(peer, *self._gateway_and_routes(peer))

@@ -110,6 +110,7 @@ async def test_what_people_may_not_say(bench: Bench) -> None:
         {"until": bench.clock() + timedelta(days=1)},
         {"addresses": ("10.90.0.9",)},
         {"team": "group:ops"},
+        {"since": bench.clock() - timedelta(days=99)},
     ):
         with pytest.raises(ForbiddenError, match="only administrators"):
             await bench.wireguard.peers.provision(db(**more), ADAS)
