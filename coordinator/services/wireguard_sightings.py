@@ -53,7 +53,7 @@ def sighting(before: Seen, told: SeenPeer, peer: Peer, now: datetime) -> Seen:
         before,
         peer_id=peer.id,
         latest_handshake=handshake,
-        endpoint=told.endpoint[:MAX_ENDPOINT] or before.endpoint,
+        endpoint=visible(told.endpoint[:MAX_ENDPOINT]) or before.endpoint,
         received_bytes=_count(told.received_bytes),
         sent_bytes=_count(told.sent_bytes),
         refused_packets=_count(told.refused_packets),
@@ -76,6 +76,11 @@ def steps_of(gateway: Gateway, peer: Peer, before: Seen, after: Seen) -> list[St
 def fresh(handshake: datetime | None, now: datetime) -> bool:
     """Whether a session of such a handshake is still alive."""
     return handshake is not None and now - handshake < CONNECTED
+
+
+def visible(text: str) -> str:
+    """A gateway's text without what commands a terminal or what no database keeps."""
+    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 def growth(before: int, after: int) -> int:
