@@ -85,7 +85,7 @@ def start_wireguard(
         wishes=wishes,
         gateways=gateways,
         peers=peers,
-        tokens=WireGuardTokens(tailnet, book, access, random_bytes),
+        tokens=WireGuardTokens(tailnet, book, peers.require_offered, random_bytes),
         observation=observation,
         keeper=keeper,
         apply=WireGuardApply(tailnet, policy, gateways, peers, UserService(tailnet), random_bytes),
