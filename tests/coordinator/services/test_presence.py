@@ -150,7 +150,7 @@ async def test_an_older_word_that_is_read_late_ends_no_stream(
 ) -> None:
     """What was read before the node came here is looked at again after it was said."""
     a, b = await crowd.add("a"), await crowd.add("b")
-    b.open().hang_up()
+    former = b.open()
     told, reading, go_on = crowd.board.told, asyncio.Event(), asyncio.Event()
 
     async def slow(after: list[tuple[str, int]]) -> object:
@@ -162,6 +162,7 @@ async def test_an_older_word_that_is_read_late_ends_no_stream(
 
     monkeypatch.setattr(crowd.board, "told", slow)
     await crowd.until(reading.is_set)
+    former.hang_up()
     stream = a.open()
     await crowd.until(lambda: crowd.board.live[NODE.id].instance == "a")
     go_on.set()
