@@ -139,17 +139,23 @@ class Instances:
         ]
 
     async def _look_forever(self) -> None:
+        beaten = monotonic()
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), BEAT_SECONDS)
-            nudged = self._news.is_set()
+                await asyncio.wait_for(self._news.wait(), max(beaten + BEAT_SECONDS - monotonic(), 0))
             self._news.clear()
             try:
-                if not nudged and not await self._board.beat(self._me.id):
-                    # Others took this one for dead, or the table was emptied.
-                    log.warning("this instance was taken off, joining again")
-                    await self._board.join(self._me)
+                # However often others come and go: without a sign of life this one would be taken off.
+                if monotonic() >= beaten + BEAT_SECONDS:
+                    await self._give_sign()
+                    beaten = monotonic()
                 await self.look()
             except CoordinatorError as error:
                 log.warning("cannot see other instances, will try again", error=error.message)
                 await asyncio.sleep(BEAT_SECONDS)
+
+    async def _give_sign(self) -> None:
+        if not await self._board.beat(self._me.id):
+            # Others took this one for dead, or the table was emptied.
+            log.warning("this instance was taken off, joining again")
+            await self._board.join(self._me)

@@ -1,7 +1,9 @@
 """What instances tell each other about connected nodes: endpoints, home relay, Hostinfo, online.
 
 A node belongs to the instance that holds its map stream. When it comes to another one, that one says so, and
-the former ends its stream. Nothing of this is durable; after a break everybody says everything again.
+the former ends its stream. The newest word about a node takes the place of what was said before, so whoever
+holds a node speaks up when somebody else had the last word. Nothing of this is durable; after a break
+everybody says everything again.
 """
 
 from __future__ import annotations
@@ -56,6 +58,11 @@ class Presence:
         self._instance = instance
         self._version = 0
         self._outgoing: set[NodeID] = set()
+        self._claims: set[NodeID] = set()
+        """Came here, which is not written yet: older words of others do not count."""
+        self._fresh: set[NodeID] = set()
+        """Claims since the look that is under way began."""
+        self._overheard: list[LiveNode] = []
         self._versions: dict[str, int] = {}
         self._homes: dict[NodeID, str] = {}
         self._early: dict[NodeID, LiveNode] = {}
@@ -64,7 +71,7 @@ class Presence:
         self._tasks: list[asyncio.Task[None]] = []
         tailnet.on_volatile(self._changed)
         tailnet.on_commit(lambda changes: self._settle() if self._early and changes.put_nodes else None)
-        sessions.share(opened=self._changed, elsewhere=self.elsewhere)
+        sessions.share(opened=self._opened, elsewhere=self.elsewhere)
 
     async def start(self) -> None:
         """Take over what the others say, then begin to tell them; UnavailableError when that fails."""
@@ -114,19 +121,37 @@ class Presence:
         Raises:
             UnavailableError: the database does not answer.
         """
+        self._fresh = set(self._claims)
         said = await self._board.told(list(self._versions.items()))
         for live in said:
             if live.instance in self._versions:
                 self._versions[live.instance] = max(self._versions[live.instance], live.version)
-        self._take(said)
+        # Who had the last word is plain once ours is written, too.
+        self._overheard += [live for live in said if live.node_id in self._fresh]
+        self._take([live for live in said if live.node_id not in self._fresh])
+        self._hear_again()
 
     # inner
 
+    def _opened(self, node_id: NodeID) -> None:
+        self._homes.pop(node_id, None)
+        self._claims.add(node_id)
+        self._fresh.add(node_id)
+        self._changed(node_id)
+
     def _changed(self, node_id: NodeID) -> None:
-        if self._sessions.holds(node_id):
-            self._homes.pop(node_id, None)
         self._outgoing.add(node_id)
         self._something.set()
+
+    def _hear_again(self) -> None:
+        settled = [live for live in self._overheard if live.node_id not in self._claims]
+        if not settled:
+            return
+        self._overheard = [live for live in self._overheard if live.node_id in self._claims]
+        for live in settled:
+            if live.instance in self._versions:
+                self._versions[live.instance] = min(self._versions[live.instance], live.version - 1)
+        self.nudge()
 
     def _settle(self) -> None:
         """Nodes may have become known of which something was heard before."""
@@ -135,25 +160,32 @@ class Presence:
 
     def _take(self, said: Sequence[LiveNode]) -> None:
         facts = {}
+        known = self._tailnet.snapshot.index_of
         for live in said:
-            if self._tailnet.snapshot.record(live.node_id) is None:
-                # Its registration is on the way; or it was deleted meanwhile, and this is forgotten with it.
-                self._early[live.node_id] = live
-                self._tailnet.nudge()
+            node_id, told = live.node_id, dict(live.facts)
+            if node_id not in known:
+                # Ids are given in the order of commits: an older one was deleted, a newer is on the way.
+                if node_id > max(known, default=0):
+                    self._early[node_id] = live
+                    self._tailnet.nudge()
                 continue
-            told = dict(live.facts)
             if live.connected:
-                self._homes[live.node_id] = live.instance
-                self._sessions.give_up(live.node_id)
-            elif self._sessions.holds(live.node_id):
-                # It is here: only this instance knows that it is online.
+                self._homes[node_id] = live.instance
+                self._sessions.give_up(node_id)
+            elif self._sessions.holds(node_id):
+                # It is here: only this instance knows that it is online, and the others must hear it.
                 del told["online"], told["last_seen"]
-            elif self._homes.get(live.node_id) == live.instance:
-                del self._homes[live.node_id]
-            facts[live.node_id] = told
-        if len(self._early) > MAX_AT_ONCE:
-            self._early = dict(list(self._early.items())[-MAX_AT_ONCE:])
+                self._changed(node_id)
+            elif self._homes.get(node_id, live.instance) != live.instance:
+                # A late word of where it was before.
+                del told["online"], told["last_seen"]
+            else:
+                self._homes.pop(node_id, None)
+            facts[node_id] = told
         self._tailnet.take_volatile(facts)
+        for node_id in facts.keys() - self._homes.keys():
+            # Online, and with nobody: it comes back somewhere, or nobody else would say that it is gone.
+            self._sessions.expect(node_id, LOST_GRACE)
 
     async def _look_forever(self) -> None:
         while True:
@@ -171,18 +203,26 @@ class Presence:
             await self._something.wait()
             await asyncio.sleep(GATHER_SECONDS)
             self._something.clear()
-            chosen = list(self._outgoing)[:MAX_AT_ONCE]
-            self._outgoing.difference_update(chosen)
-            records = [record for each in chosen if (record := self._tailnet.snapshot.record(each))]
-            if not records:
-                continue
+            try:
+                await self._tell()
+            except CoordinatorError as error:
+                log.warning("cannot tell other instances, will try again", error=error.message)
+                await asyncio.sleep(RETRY_SECONDS)
+            if self._outgoing:
+                self._something.set()
+
+    async def _tell(self) -> None:
+        chosen = list(self._outgoing)[:MAX_AT_ONCE]
+        self._outgoing.difference_update(chosen)
+        records = [record for each in chosen if (record := self._tailnet.snapshot.record(each))]
+        if records:
             self._version += 1
             nodes = [(record.node, self._sessions.holds(record.node.id)) for record in records]
             try:
                 await self._board.tell(self._instance, self._version, nodes)
-            except CoordinatorError as error:
-                log.warning("cannot tell other instances, will try again", error=error.message)
+            except CoordinatorError:
                 self._outgoing.update(chosen)
-                await asyncio.sleep(RETRY_SECONDS)
-            if self._outgoing:
-                self._something.set()
+                raise
+        # One that came once more meanwhile waits for its next word.
+        self._claims -= set(chosen) - self._outgoing
+        self._hear_again()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -37,6 +38,7 @@ SLICE_SECONDS = 0.005
 DOUBT_SECONDS = 5.0
 """How long callers wait for the database to say whether their change was stored."""
 DOUBT_INTERVAL = 0.2
+_BEGINNING_AGAIN = "the server has lost track of the database and begins again; try again shortly"
 
 Redo = Callable[[Missed], ChangeSet]
 
@@ -313,16 +315,28 @@ class Writer:
             # The next commit, or the next nudge, looks again.
             log.warning("cannot look for changes of other instances", error=error.message)
             return
+        except Exception:
+            # It would end the writer, and with it every answer.
+            log.exception("changes of other instances not understood")
+            self._lost("changes of other instances not understood")
+            return
         if missed is not None:
-            self._absorb(missed)
+            with suppress(UnavailableError):
+                self._absorb(missed)
 
     def _absorb(self, missed: Missed) -> None:
+        """Take it over; UnavailableError when that cannot be: nothing may be stored on top of it then."""
         if missed.changes is None:
             self._lost("too far behind the other instances")
-            return
-        self._directory.absorb(missed.changes)
-        self._seq = missed.seq
-        self._publish(missed.changes)
+            raise UnavailableError(_BEGINNING_AGAIN)
+        try:
+            self._directory.absorb(missed.changes)
+            self._seq = missed.seq
+            self._publish(missed.changes)
+        except Exception as error:
+            log.exception("changes of other instances not taken over")
+            self._lost("changes of other instances not taken over")
+            raise UnavailableError(_BEGINNING_AGAIN) from error
 
     def _lost(self, reason: str) -> None:
         log.critical("what is stored cannot be followed, beginning again", reason=reason)
@@ -336,7 +350,13 @@ class Writer:
         self._directory.settle()
 
     def _give_up(self) -> None:
-        """Undo a batch that was not stored; its ids stay used, a commit whose answer got lost may exist."""
+        """Undo a batch that was not stored; its ids stay used, a commit whose answer got lost may exist.
+
+        Where others write, that one would be met when the next is stored, and their counters count.
+        """
+        if self._shared:
+            self._undo()
+            return
         changed = self._directory.pending().counters
         counters = {name: value for name, value in changed.items() if name in ID_COUNTERS}
         self._undo()

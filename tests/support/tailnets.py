@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import fields
 from ipaddress import ip_network
-from typing import Any
+from typing import Any, Literal
 
 import zstandard
 
@@ -20,7 +20,7 @@ from coordinator.netmap.world import World
 from coordinator.services.tailnet import Tailnet
 from coordinator.tailnet.addresses import Prefixes
 from coordinator.tailnet.change_log import ChangeLog
-from coordinator.tailnet.errors import UnavailableError
+from coordinator.tailnet.errors import InDoubtError, UnavailableError
 from coordinator.tailnet.facts import tailnet_facts
 from coordinator.tailnet.nodes import Node
 from coordinator.tailnet.snapshot import Snapshot
@@ -50,6 +50,10 @@ class MemoryStore:
         self.commits: list[ChangeSet] = []
         self.saved: list[Node] = []
         self.broken = False
+        self.forgetful = False
+        """Whoever missed something is too far behind."""
+        self.doubt: Literal["", "landed", "lost"] = ""
+        """What becomes of the next commit, whose answer gets lost."""
 
     async def commit(
         self,
@@ -64,8 +68,11 @@ class MemoryStore:
             missed = await self.missed(after)
             if missed is not None:
                 changes = redo(missed)
-        if changes:
+        doubt, self.doubt = self.doubt, ""
+        if changes and doubt != "lost":
             self.commits.append(changes)
+        if doubt:
+            raise InDoubtError("the connection broke", doubt)
         return len(self.commits)
 
     async def missed(self, after: int) -> Missed | None:
@@ -73,7 +80,25 @@ class MemoryStore:
             raise UnavailableError("the database is away")
         if len(self.commits) == after:
             return None
-        return Missed(seq=len(self.commits), changes=merged(self.commits[after:]))
+        changes = None if self.forgetful else merged(self.commits[after:])
+        return Missed(seq=len(self.commits), changes=changes)
+
+    def load(self) -> TailnetState:
+        """Everything that was committed, as a server finds it that starts now."""
+        whole = merged(self.commits)
+        return TailnetState(
+            seq=len(self.commits),
+            users=whole.put_users,
+            nodes=whole.put_nodes,
+            preauth_keys=whole.put_preauth_keys,
+            policy=whole.put_policies[-1] if whole.put_policies else None,
+            access=whole.put_access,
+            api_keys=whole.put_api_keys,
+            identities=whole.put_identities,
+            wireguard=whole.put_wireguard,
+            declared=whole.put_declared,
+            counters=whole.counters,
+        )
 
     async def landed(self, mark: str) -> bool:
         if self.broken:
@@ -119,14 +144,22 @@ def make_world(state: TailnetState, policy: Policy | None = None) -> World:
 
 
 def make_tailnet(
-    state: TailnetState | None = None, *, policy: str | None = ALLOW_ALL, clock: FakeClock | None = None
+    state: TailnetState | None = None,
+    *,
+    policy: str | None = ALLOW_ALL,
+    clock: FakeClock | None = None,
+    store: MemoryStore | None = None,
 ) -> tuple[Tailnet, MemoryStore, FakeClock]:
-    """A tailnet that is not started: call `start`/`close` around commands."""
-    state = state or TailnetState()
+    """A tailnet that is not started: call `start`/`close` around commands.
+
+    With a store it is one of several instances: it begins with what is stored there, and follows.
+    """
+    shared = store is not None
+    store = store or MemoryStore()
+    state = state or (store.load() if shared else TailnetState())
     clock = clock or FakeClock()
-    store = MemoryStore()
     world = make_world(state, parse_policy(policy) if policy else None)
-    return Tailnet(store, state, world, clock), store, clock
+    return Tailnet(store, state, world, clock, shared=shared), store, clock
 
 
 class FakeStream:
