@@ -99,25 +99,3 @@ def test_a_database_that_hangs_delays_changes_and_loses_none(
     assert command.wait(20) == 0
     eventually(lambda: "carol" in users(server), "the change to be there")
     assert {node["name"] for node in server.nodes()} == {"new", "old"}
-
-
-def test_a_standby_takes_over(
-    lab: Lab, server: Server, cluster: Cluster, pair: tuple[StockClient, StockClient]
-) -> None:
-    place = {"host": "127.0.0.1", "port": cluster.port, "name": DATABASE, "user": USER, "pass": ""}
-    standby = lab.server(
-        policy_mode="database",
-        overrides={"database": {"type": "postgres", "postgres": place}},
-        start=False,
-    )
-    (standby.folder / "noise.key").write_bytes((server.folder / "noise.key").read_bytes())
-    standby.start(wait=False)
-    eventually(lambda: "standing by" in standby.log_text(), "the second instance to wait")
-    server.create_user("dora")
-    server.kill9()
-    standby.wait_ready(within=15)
-    assert "dora" in users(standby)
-    assert {node["name"] for node in standby.nodes()} == {"new", "old"}
-    standby.stop()
-    server.start()
-    pair[0].ping(pair[1].ipv4)
