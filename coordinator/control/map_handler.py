@@ -20,10 +20,10 @@ from coordinator.services.tailnet import Tailnet
 from coordinator.tailcfg.capver import CERT_PIN, MINIMUM
 from coordinator.tailcfg.codec import decode
 from coordinator.tailcfg.errors import WireError
-from coordinator.tailcfg.framing import frame, message
+from coordinator.tailcfg.framing import frame, message, uncompressed
 from coordinator.tailcfg.hostinfo import merge, preferred_derp
 from coordinator.tailcfg.keys import is_zero, parse_disco_key, parse_node_key
-from coordinator.tailcfg.map_request import MAX_VERSION, MapRequest, usable_endpoints
+from coordinator.tailcfg.map_request import MAX_VERSION, ZSTD, MapRequest, usable_endpoints
 from coordinator.tailnet.errors import CoordinatorError, NotFoundError
 from coordinator.tailnet.snapshot import NodeRecord
 from coordinator.telemetry.metrics import METRICS
@@ -69,14 +69,20 @@ class MapHandler:
                 return
             record = current
             stream.detach()
-            self._sessions.open(record, stream, pinning=pinning, keepalives=document.keep_alive)
+            self._sessions.open(
+                record,
+                stream,
+                pinning=pinning,
+                keepalives=document.keep_alive,
+                compressed=document.compress == ZSTD,
+            )
         elif document.omit_peers:
             await answer(stream, 200, b"", "application/json")
         else:
             await self._turn()
             now = self._tailnet.clock()
             frames, _ = full_map(self._tailnet.world, record, pinning=pinning, now=now)
-            await answer(stream, 200, frame(frames), "application/json")
+            await answer(stream, 200, _as_wanted(document, frame(frames)), "application/json")
 
     async def _turn(self) -> None:
         METRICS.waiting_maps.inc()
@@ -136,8 +142,12 @@ class MapHandler:
             now=self._tailnet.clock(),
         )
         await stream.send_head(200, _HEAD)
-        await stream.send(frame(frames))
-        beat = message(b'{"KeepAlive":true}\n')
+        await stream.send(_as_wanted(document, frame(frames)))
+        beat = _as_wanted(document, message(b'{"KeepAlive":true}\n'))
         while True:
             await asyncio.sleep(TOMBSTONE_KEEPALIVE_SECONDS)
             await stream.send(beat)
+
+
+def _as_wanted(document: MapRequest, framed: bytes) -> bytes:
+    return framed if document.compress == ZSTD else uncompressed(framed)

@@ -22,7 +22,7 @@ from coordinator.netmap.delta import SessionLostError, next_message
 from coordinator.netmap.session import SessionState
 from coordinator.services.tailnet import Tailnet
 from coordinator.tailcfg.codec import encode, go_time
-from coordinator.tailcfg.framing import frame, message
+from coordinator.tailcfg.framing import frame, message, uncompressed
 from coordinator.tailnet.bits import indices
 from coordinator.tailnet.nodes import Node, NodeID
 from coordinator.tailnet.snapshot import NodeRecord
@@ -74,6 +74,7 @@ class Session:
     state: SessionState
     node: Node
     keepalives: bool
+    compressed: bool
     last_sent: float
     stuck: bool = False
     slot: int = 0
@@ -168,7 +169,15 @@ class MapSessions:
         self._sessions.clear()
         self._connected = 0
 
-    def open(self, record: NodeRecord, stream: MapStream, *, pinning: bool, keepalives: bool) -> None:
+    def open(
+        self,
+        record: NodeRecord,
+        stream: MapStream,
+        *,
+        pinning: bool,
+        keepalives: bool,
+        compressed: bool = True,
+    ) -> None:
         """Take over a stream: send the full map, and from now on what changes.
 
         The node's former stream, if it is still there, is ended: it belongs to a connection the client left.
@@ -191,6 +200,7 @@ class MapSessions:
             state=state,
             node=current.node,
             keepalives=keepalives,
+            compressed=compressed,
             last_sent=loop.time(),
         )
         self._sessions[current.index] = session
@@ -271,7 +281,7 @@ class MapSessions:
             session.stuck = True
 
     def _push(self, session: Session, document: bytes, kind: str) -> bool:
-        if not session.stream.try_push(document):
+        if not session.stream.try_push(document if session.compressed else uncompressed(document)):
             return False
         session.last_sent = asyncio.get_running_loop().time()
         METRICS.map_responses.labels(kind=kind).inc()

@@ -1,5 +1,7 @@
 """Framing of the map stream: `u32 little-endian length` + that many bytes of zstd.
 
+A client that does not name zstd in `MapRequest.Compress` is sent plain JSON behind the length.
+
 The client's decoder takes several concatenated zstd frames as one message, so parts that many viewers share
 are compressed once and joined (proven with 1.80.3 and 1.102.3). Source: tailscale
 control/controlclient/direct.go.
@@ -28,6 +30,14 @@ def frame(parts: Iterable[bytes]) -> bytes:
 
 END = compress(b"}")
 """The end of a document in several frames."""
+
+
+def uncompressed(framed: bytes) -> bytes:
+    """A framed message for a client that did not ask for zstd: the same document, bare behind its length."""
+    body = framed[_LENGTH_BYTES:]
+    with zstandard.ZstdDecompressor().stream_reader(body, read_across_frames=True) as reader:
+        document = reader.read()
+    return len(document).to_bytes(_LENGTH_BYTES, "little") + document
 
 
 def message(document: bytes) -> bytes:

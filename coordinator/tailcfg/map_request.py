@@ -17,6 +17,8 @@ from typing import Any
 import msgspec
 
 MAX_ENDPOINTS = 30
+ZSTD = "zstd"
+"""What `compress` says where map messages may be compressed."""
 MAX_VERSION = 1 << 31
 """Far above any client; a larger number is somebody's joke and would not fit a column."""
 

@@ -474,7 +474,9 @@ def take_texts(buffer: bytearray) -> list[bytes]:
 
 
 def decompress(data: bytes) -> bytes:
-    """A message of several concatenated zstd frames, as the client's decoder reads it."""
+    """A message of several concatenated zstd frames, as the client's decoder reads it; or plain JSON."""
+    if data.startswith(b"{"):
+        return data
     with zstandard.ZstdDecompressor().stream_reader(data, read_across_frames=True) as reader:
         return reader.read()
 

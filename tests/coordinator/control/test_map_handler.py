@@ -55,6 +55,17 @@ async def test_a_poll_is_full_and_then_differences(clients: Clients) -> None:
         assert patch["PeersChangedPatch"][0]["Endpoints"] == ["192.0.2.2:41641"]
 
 
+async def test_who_does_not_ask_for_zstd_gets_plain_json(clients: Clients) -> None:
+    one, two, _ = clients
+    status, _, body = await one.request("POST", "/machine/map", one.map_request(Compress=""))
+    assert (status, int.from_bytes(body[:4], "little"), body[4:5]) == (200, len(body) - 4, b"{")
+    async with one.map_stream(Compress="") as maps:
+        assert len((await next_of(maps, "Node"))["Peers"]) == 2
+        assert await two.lite_update(Endpoints=["192.0.2.2:41641"]) == 200
+        patch = await next_of(maps, "PeersChangedPatch")
+        assert patch["PeersChangedPatch"][0]["Endpoints"] == ["192.0.2.2:41641"]
+
+
 async def test_a_one_shot_ends(clients: Clients) -> None:
     assert len((await clients[0].one_shot_map())["Peers"]) == 2
 

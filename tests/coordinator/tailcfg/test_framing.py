@@ -6,7 +6,7 @@ import io
 
 import zstandard
 
-from coordinator.tailcfg.framing import compress, frame, message
+from coordinator.tailcfg.framing import compress, frame, message, uncompressed
 
 
 def plaintext(framed: bytes) -> bytes:
@@ -22,3 +22,8 @@ def test_a_message_is_length_and_zstd() -> None:
 
 def test_parts_join_to_one_document() -> None:
     assert plaintext(frame([compress(b'{"a":'), compress(b"1"), compress(b"}")])) == b'{"a":1}'
+
+
+def test_the_same_document_without_compression() -> None:
+    parts = [compress(b'{"a":'), compress(b"1"), compress(b"}")]
+    assert uncompressed(frame(parts)) == len(b'{"a":1}').to_bytes(4, "little") + b'{"a":1}'
