@@ -21,6 +21,7 @@ from aiohttp import web
 
 from acl import PolicyError, parse_policy
 from acl.profiles import UNKNOWN_PROFILE
+from coordinator.accepting import Acceptor
 from coordinator.access_setup import start_access
 from coordinator.api_nouns import api_nouns
 from coordinator.assembly import ServerKeys, Services, open_store, start_services, utc_now
@@ -33,7 +34,7 @@ from coordinator.control.register_handler import RegisterHandler
 from coordinator.control.router import Router
 from coordinator.control.ssh_action_handler import SSHActionHandler
 from coordinator.id_token_key import load_or_create_id_token_key
-from coordinator.listeners import BACKLOG, inherited_sockets, listen, restart_in_place
+from coordinator.listeners import inherited_sockets, listen, restart_in_place
 from coordinator.map_settings import ANY_RELAY, map_config
 from coordinator.measuring import measure
 from coordinator.netmap.ssh import ACTION_PATH
@@ -373,10 +374,9 @@ class Server:
         stack.push_async_callback(runner.cleanup)
         if runner.server is None:
             raise InvalidError(f"the {name} listener has no application")
-        listener = await asyncio.get_running_loop().create_server(
-            deadline.factory(runner.server), sock=sock, ssl=tls, backlog=BACKLOG
-        )
-        stack.callback(listener.close)
+        acceptor = Acceptor(sock, deadline.factory(runner.server), tls)
+        acceptor.start()
+        stack.callback(acceptor.close)
 
     async def _serve_tailnet(
         self, stack: AsyncExitStack, tailnet: Tailnet, routes: list[web.RouteDef]
