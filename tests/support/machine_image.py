@@ -28,9 +28,9 @@ QEMU = "qemu-system-x86_64"
 _SUITE, _PYTHON = "bookworm", "3.11"
 _PACKAGES = (
     *("systemd-sysv", "udev", "dbus", "kmod", "procps", "linux-image-cloud-amd64", "initramfs-tools"),
-    *("openssh-server", "python3", "python3-venv", "python3-apt"),
-    # What docs/gateway.md asks for. The machine of the tests has no way to a package source.
-    *("wireguard-tools", "iproute2", "nftables"),
+    *("openssh-server", "python3", "python3-apt"),
+    # What config/ansible/wireguard.yaml asks for. The machine of the tests has no way to a package source.
+    *("wireguard-tools", "iproute2", "nftables", "python3-venv", "python3-packaging"),
 )
 _GLIBC = ("manylinux_2_34", "manylinux_2_28", "manylinux_2_17", "manylinux2014", "manylinux2010", "manylinux1")
 _BUILD_TIMEOUT_S = 1200
