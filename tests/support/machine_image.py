@@ -30,7 +30,7 @@ _PACKAGES = (
     *("systemd-sysv", "udev", "dbus", "kmod", "procps", "linux-image-cloud-amd64", "initramfs-tools"),
     *("openssh-server", "python3", "python3-apt"),
     # What config/ansible/wireguard.yaml asks for. The machine of the tests has no way to a package source.
-    *("wireguard-tools", "iproute2", "nftables", "python3-venv", "python3-packaging"),
+    *("wireguard-tools", "iproute2", "nftables", "python3-venv"),
 )
 _GLIBC = ("manylinux_2_34", "manylinux_2_28", "manylinux_2_17", "manylinux2014", "manylinux2010", "manylinux1")
 _BUILD_TIMEOUT_S = 1200
