@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.machine_image import ensure, missing_for_machine
+from tests.support.machine_image import require_machine
 from tests.support.machine_lab import MachineLab
 from tests.support.machine_site import INTERFACE, PLAYBOOK, UNIT, MachineSite
-from tests.support.prerequisites import require
 from tests.support.waiting import eventually
 from tests.support.wireguard_lab import ALLOWED_PORT, CLOSED_PORT, MANAGED, OTHER, Device, key_pair
 
@@ -28,9 +27,7 @@ STANDING = {"service": "test", "profile": "mgmt", "permanent": True, "reason": "
 @pytest.fixture(scope="module")
 def site() -> Iterator[MachineSite]:
     """A machine that the playbook was run on once, with one peer that stays."""
-    require(missing_for_machine(), "tests of a gateway on a machine of its own")
-    image = ensure()
-    with MachineLab(image) as lab:
+    with MachineLab(require_machine()) as lab:
         began = time.monotonic()
         lab.start()
         booted = time.monotonic()
@@ -146,7 +143,8 @@ def test_a_reboot_without_a_server_opens_what_is_open_and_nothing_else(
     uptime = site.lab.rebooted(before)
     ssh = time.monotonic() - began
     eventually(standing.reaches, "an answer after the reboot", within=site.lab.boot_seconds)
-    print(f"reboot asked for until ssh: {ssh:.0f} s (up {uptime:.0f} s), a packet: {time.monotonic() - began:.0f} s")
+    packet = time.monotonic() - began
+    print(f"reboot asked for until ssh: {ssh:.0f} s (up {uptime:.0f} s), until a packet: {packet:.0f} s")
     # Nothing to wait for where the boot took longer, as it does under emulation.
     time.sleep(max(0.0, (end - datetime.now(UTC)).total_seconds() + 1))
     assert site.admitted() == {standing.public_key}
@@ -157,7 +155,7 @@ def test_a_reboot_without_a_server_opens_what_is_open_and_nothing_else(
 
 
 def test_a_wrong_clock_is_reported(site: MachineSite, standing: Device) -> None:
-    assert '"clock"' not in site.alerts() and "clock:" not in site.alerts()
+    assert "clock" not in site.alerts()
     site.lab.on_gateway("date", "-s", "+10 minutes")
     try:
         eventually(lambda: "clock" in site.alerts(), "the alert", within=90, every=0.5)
@@ -169,7 +167,7 @@ def test_a_wrong_clock_is_reported(site: MachineSite, standing: Device) -> None:
 def test_another_token_reaches_the_service(site: MachineSite) -> None:
     recap = site.play("--tags", "token", "-e", "rotate_tokens=true")
     assert recap["gw"]["changed"] == 3, recap
-    eventually(lambda: site.cli("gateways", "show", "gw")["in_step"], "the gateway to be back", within=60)
+    eventually(site.in_contact, "the service to be in contact", within=60, every=0.5)
 
 
 def test_a_thousand_peers(site: MachineSite, standing: Device) -> None:

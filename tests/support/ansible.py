@@ -98,3 +98,7 @@ def _run(command: list[str], *, timeout: float, env: Mapping[str, str] | None = 
     if done.returncode != 0:
         raise AnsibleError(f"`{' '.join(command)}` failed:\n{done.stdout[-6000:]}\n{done.stderr[-2000:]}")
     return done.stdout
+
+
+if __name__ == "__main__":
+    print(f"ansible: {ensure()}")

@@ -25,7 +25,7 @@ class MachineLab(WireguardLab):
     def __init__(self, image: MachineImage) -> None:
         super().__init__()
         self.image = image
-        self.accelerator = accelerator(image)
+        self.accelerator = accelerator()
         self.machine = ChildProcess(name="machine", log_path=self.folder / "qemu.log")
         self.console = self.folder / "console"
         self._undo.callback(self.machine.kill)

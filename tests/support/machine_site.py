@@ -95,6 +95,11 @@ class MachineSite:
         """The keys on the machine's interface; none without it."""
         return set(self.lab.on_gateway("sh", "-c", f"wg show {INTERFACE} peers || true").split())
 
+    def in_contact(self) -> bool:
+        """Whether the service has spoken with the server since it was last started."""
+        run = self.lab.on_gateway("systemctl", "show", "--value", "-p", "InvocationID", UNIT).strip()
+        return "in contact" in self.lab.on_gateway("journalctl", "-q", f"_SYSTEMD_INVOCATION_ID={run}")
+
     def cpu_seconds(self) -> float:
         """What the service and all it called have used since it was started."""
         shown = self.lab.on_gateway("systemctl", "show", "--value", "-p", "CPUUsageNSec", UNIT)
@@ -103,9 +108,8 @@ class MachineSite:
     def _write_command(self) -> None:
         (self.folder / "bin").mkdir()
         command = self.folder / "bin" / "coordinator"
-        command.write_text(
-            f'#!/bin/sh\nexec {shlex.quote(str(PROGRAM))} -c {shlex.quote(str(self.server.config_path))} "$@"\n'
-        )
+        words = shlex.join((str(PROGRAM), "-c", str(self.server.config_path)))
+        command.write_text(f'#!/bin/sh\nexec {words} "$@"\n')
         command.chmod(0o755)
 
     def _write_inventory(self) -> None:
