@@ -73,7 +73,8 @@ unit: dev
 	$(PYTEST) -n $(JOBS) -q -m "not interop and not postgres"
 
 # Without root, /dev/net/tun or Go the real-client tests are skipped and say so; with CI=true or
-# COORDINATOR_REQUIRE_ALL=1 whatever is missing is a failure. The last line printed is pytest's.
+# COORDINATOR_REQUIRE_ALL=1 whatever is missing is a failure, KVM alone excepted (docs/gateway.md). The last
+# line printed is pytest's.
 test: check ## check, and the PostgreSQL and real-client tests
 	$(PYTEST) -n $(JOBS) --dist loadfile -m "interop or postgres"
 

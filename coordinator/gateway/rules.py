@@ -53,6 +53,9 @@ _FAMILIES = (
 )
 # Looking at one costs this program some microseconds; what knows the gateway's key is limited again there.
 _KNOCKS_PER_SECOND, _KNOCKS_AT_ONCE = 1000, 200
+# Protocols by number: nft looks names up in /etc/protocols, which a small Debian has not. Source: IANA.
+_ICMP, _ICMPV6 = 1, 58
+_NUMBERS = {"tcp": 6, "udp": 17}
 _NOT_IN_A_COMMENT = re.compile(r"[^A-Za-z0-9 ._@:+-]")
 
 
@@ -256,7 +259,7 @@ def _rule_chain(name: str, direction: str, rules: tuple[Rule, ...]) -> Iterator[
     yield f"add chain {TABLE} {name}"
     yield f"add rule {TABLE} {name} ct state established ct direction reply accept"
     # Errors about a connection come in both directions: "packet too big", "port unreachable".
-    yield f"add rule {TABLE} {name} ct state related meta l4proto {{ icmp, ipv6-icmp }} accept"
+    yield f"add rule {TABLE} {name} ct state related meta l4proto {{ {_ICMP}, {_ICMPV6} }} accept"
     for rule in rules:
         for match in _matches(rule, "daddr" if direction == "from" else "saddr"):
             yield f"add rule {TABLE} {name} {match} accept"
@@ -268,18 +271,18 @@ def _matches(rule: Rule, address: str) -> Iterator[str]:
     for family, protocol in ((":", "ip6"), (".", "ip")):
         networks = [network for network in rule.networks if family in network]
         if networks:
-            service = _service(rule, "ipv6-icmp" if protocol == "ip6" else "icmp")
+            service = _service(rule, _ICMPV6 if protocol == "ip6" else _ICMP)
             yield f"{protocol} {address} {_set(networks)}{service}"
 
 
-def _service(rule: Rule, icmp: str) -> str:
+def _service(rule: Rule, icmp: int) -> str:
     if rule.proto == "icmp":
         return f" meta l4proto {icmp}"
     if not rule.ports:
-        return "" if rule.proto == "any" else f" meta l4proto {rule.proto}"
+        return "" if rule.proto == "any" else f" meta l4proto {_NUMBERS[rule.proto]}"
     ports = _set([str(first) if first == last else f"{first}-{last}" for first, last in rule.ports])
     if rule.proto == "any":
-        return f" meta l4proto {{ tcp, udp }} th dport {ports}"
+        return f" meta l4proto {{ {_NUMBERS['tcp']}, {_NUMBERS['udp']} }} th dport {ports}"
     return f" {rule.proto} dport {ports}"
 
 

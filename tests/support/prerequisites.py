@@ -1,7 +1,8 @@
 """What a machine must have for the tests that leave the process, and what happens when it has not.
 
 On a person's machine a missing piece skips the tests, with the reason in plain sight. With `CI=true` or
-`COORDINATOR_REQUIRE_ALL=1` it fails them: a green run then means that everything ran.
+`COORDINATOR_REQUIRE_ALL=1` it fails them: a green run then means that everything ran, but for the one
+exception that tests.support.machine_image.require_machine makes.
 """
 
 import os

@@ -263,7 +263,7 @@ class WireguardLab:
             run("ip", "-n", namespace, "link", "set", link, "up")
             for network in ("10.60.10", "10.60.20"):
                 run("ip", "-n", namespace, "address", "add", f"{network}.{last}/24", "dev", link)
-        self.on_gateway("sysctl", "-qw", "net.ipv4.ip_forward=1")
+        run("ip", "netns", "exec", gateway, "sysctl", "-qw", "net.ipv4.ip_forward=1")
         for address in (MANAGED, OTHER):
             for port in (ALLOWED_PORT, CLOSED_PORT):
                 in_namespace(inside, partial(self.echo, address, port))
