@@ -25,6 +25,7 @@ Access = dict[tuple[str, str, str], list[Span]]
 
 _NAMES = {number: name for name, number in reversed(list(PROTOCOLS.items()))}
 _NO_PORTS: Span = (-1, -1)
+_ALL_PORTS: Span = (0, 65535)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -88,6 +89,7 @@ def _access(
         _add_logins(found, index, node, sources)
         for route in index.auto_approved(node, advertised.get(node.id, ())):
             found[node.name, "the tailnet", f"route {route} approved unasked"] = [_NO_PORTS]
+    _add_reach(found, index, nodes)
     policy = index.policy
     for tag in sorted(policy.tags()) if policy is not None else ():
         for user in users:
@@ -133,6 +135,26 @@ def _add_ports(
                     kind = f"app {capability} {', '.join(values or ())}".rstrip()
                     if name != node.name:
                         found[name, node.name, kind] = [_NO_PORTS]
+
+
+def _add_reach(found: Access, index: PolicyIndex, nodes: Sequence[NodeFact]) -> None:
+    """What plain WireGuard peers reach through their gateways: no node has a filter for it."""
+    addresses = [address for node in nodes for address in (node.ipv4, node.ipv6) if address is not None]
+    texts = [*map(str, addresses), *(route for node in nodes for route in node.approved_routes)]
+    told = [each for each in map(parse_prefix, texts) if each is not None]
+    named = _named_peers(index)
+    for peer in index.facts.peers:
+        for rule in index.reach(peer).outbound:
+            kinds = [_NAMES.get(number, str(number)) for number in rule.protocols or DEFAULT_PROTOCOLS]
+            for text in rule.networks:
+                network = parse_prefix(text)
+                if network is None or any(each.covers(network) for each in told):
+                    continue
+                places = [name for address, name in named if address == network] or [text]
+                for place in places:
+                    for kind in kinds:
+                        spans = found.setdefault((f"wg:{peer}", place, kind), [])
+                        spans += rule.ports or [_ALL_PORTS]
 
 
 def _places(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ from sqlalchemy import URL
 
 from acl import PolicyIndex
 from coordinator.derived_keys import derive_key
-from coordinator.instances_setup import join_instances, make_instances
+from coordinator.instances_setup import Company, Followed, join_instances, make_instance
 from coordinator.map_settings import ConfigMaker
 from coordinator.netmap.config import MapConfig
 from coordinator.netmap.fragments import Fragments
@@ -28,7 +28,6 @@ from coordinator.services.declared_profiles import DeclaredProfiles
 from coordinator.services.device_approval import DeviceApproval
 from coordinator.services.identities import IdentityService
 from coordinator.services.incidents import IncidentService
-from coordinator.services.instances import Instances
 from coordinator.services.inventory import InventoryService, NodeInventory
 from coordinator.services.key_rotation import KeyRotation
 from coordinator.services.live_config import LiveConfig
@@ -73,6 +72,14 @@ class _Part(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ServerKeys:
+    """What clients know a server by: its public Noise key as text, the pin of its relay's own certificate."""
+
+    noise: str
+    relay_certificate: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     """Everything behind the shells."""
 
@@ -100,10 +107,7 @@ class Services:
     inventory: InventoryService
     rotation: KeyRotation
     refusals: AdminRefusals
-    on_duty: Callable[[], bool]
-    """Whether this instance does what only one shall do."""
-    catch_up: Callable[[], Awaitable[None]]
-    """Awaited before a person's request is answered, see `web.middleware.keeping_up`."""
+    company: Company
 
     async def healthy(self) -> bool:
         """Whether the database answers."""
@@ -115,34 +119,21 @@ class Services:
 
 
 async def start_services(
-    settings: Settings,
-    stack: AsyncExitStack,
-    store: Store,
-    *,
-    certificate_sha256: str | None,
-    noise_key: str,
+    settings: Settings, stack: AsyncExitStack, store: Store, keys: ServerKeys
 ) -> Services:
     """Load the tailnet and start what works on it; the stack stops it in reverse order.
-
-    Args:
-        settings: As loaded.
-        stack: Takes what has to be stopped.
-        store: Open.
-        certificate_sha256: Pin of the relay's own certificate, if it has one.
-        noise_key: The public half of the server's key, as text.
 
     Raises:
         CoordinatorError, PolicyError: what is wrong, fit to be shown.
     """
     state = await store.load()
-    make = ConfigMaker(settings, certificate_sha256)
-    maps = RelayMaps(settings.derp_urls, settings.noise_private_key_path.parent)
-    maps.recall()
-    fetched = not settings.derp_urls or (_needs_maps(settings, maps) and await maps.fetch())
+    make = ConfigMaker(settings, keys.relay_certificate)
+    maps, fetched = await _relay_maps(settings)
     tailnet = _tailnet(settings, store, state, make(maps.regions()))
     nodes = NodeService(tailnet)
     policy = _policy(settings, tailnet, state, store, nodes)
     logins = PendingLogins(settings.server_url, utc_now, secrets.token_hex)
+    checks = SSHChecks(tailnet, settings.server_url, secrets.token_hex)
     joining = _registration_settings(settings)
     resting = await resting_at(store.audit, utc_now(), joining.address_rest)
     limits = RateLimits(RateLimitSettings(**asdict(settings.rate_limits)), monotonic)
@@ -153,16 +144,8 @@ async def start_services(
     minted = await _start_access(access, tailnet, stack, (tailnet, policy, sessions, sweeper))
     live = LiveConfig(tailnet, make, watched=make.files, maps=maps, every=settings.derp_refresh)
     _start_live(live, stack, fetched=fetched)
-    checks = SSHChecks(tailnet, settings.server_url, secrets.token_hex)
-    instances: Instances | None = None
-    catch_up: Callable[[], Awaitable[None]] = tailnet.catch_up
-    if settings.database.kind == "postgres":
-        instances = make_instances(store, utc_now, settings.server_url, noise_key, make.relay)
-        url = database_url(settings.database)
-        catch_up = await join_instances(
-            stack, url, store, instances, tailnet, sessions, (logins, checks), make, live
-        )
-    on_duty = instances.on_duty if instances is not None else _always
+    followed = Followed(tailnet, sessions, logins, checks, make, live)
+    company = await _company(settings, stack, store, keys, followed)
     inventory = InventoryService(tailnet, [NodeInventory(tailnet, access)], settings.rotation_age)
     return Services(
         store=store,
@@ -186,14 +169,30 @@ async def start_services(
         limits=limits,
         identities=IdentityService(tailnet),
         wireguard=start_wireguard(
-            stack, settings, tailnet, policy, access, state.wireguard, inventory, on_duty=on_duty
+            stack, settings, tailnet, policy, access, state.wireguard, inventory, company.on_duty
         ),
-        on_duty=on_duty,
-        catch_up=catch_up,
+        company=company,
         rotation=KeyRotation(tailnet),
         refusals=AdminRefusals(tailnet),
         inventory=inventory,
     )
+
+
+async def _relay_maps(settings: Settings) -> tuple[RelayMaps, bool]:
+    """DERP maps from the network, as known now, and whether they are fresh."""
+    maps = RelayMaps(settings.derp_urls, settings.noise_private_key_path.parent)
+    maps.recall()
+    return maps, not settings.derp_urls or (_needs_maps(settings, maps) and await maps.fetch())
+
+
+async def _company(
+    settings: Settings, stack: AsyncExitStack, store: Store, keys: ServerKeys, followed: Followed
+) -> Company:
+    """The other instances, which only a PostgreSQL can have."""
+    if settings.database.kind != "postgres":
+        return Company(on_duty=_always, catch_up=followed.tailnet.catch_up)
+    me = make_instance(settings.server_url, keys.noise, followed.make.relay, utc_now)
+    return await join_instances(stack, database_url(settings.database), store, me, followed)
 
 
 def _always() -> bool:

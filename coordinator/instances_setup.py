@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 
 import msgspec
 import structlog
@@ -29,100 +30,114 @@ from coordinator.tailnet.instances import Instance
 log = structlog.get_logger(__name__)
 
 
-def make_instances(
-    store: Store, clock: Clock, server_url: str, noise_key: str, relay: EmbeddedRelay | None
-) -> Instances:
-    """This server among those on its database; not joined yet.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Company:
+    """This server among the others on its database, or alone."""
+
+    on_duty: Callable[[], bool]
+    """Whether this one does what only one shall do."""
+    catch_up: Callable[[], Awaitable[None]]
+    """Awaited before a person's request is answered, see `web.middleware.keeping_up`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """What others have a say in."""
+
+    tailnet: Tailnet
+    sessions: MapSessions
+    logins: PendingLogins
+    checks: SSHChecks
+    make: ConfigMaker
+    live: LiveConfig
+
+
+def make_instance(server_url: str, noise_key: str, relay: EmbeddedRelay | None, clock: Clock) -> Instance:
+    """This server, as the others shall know it.
 
     Args:
-        store: Their database; its commits are this server's from now on.
-        clock: The present.
-        server_url: Where clients reach this one.
+        server_url: Where clients reach it.
         noise_key: The public half, as text.
         relay: Its relay, if clients are told of it.
+        clock: The present.
     """
-    store.instance = secrets.token_hex(8)
-    me = Instance(
-        id=store.instance,
+    return Instance(
+        id=secrets.token_hex(8),
         server_url=server_url,
         noise_key=noise_key,
         relay="" if relay is None else msgspec.json.encode(relay).decode(),
         started_at=clock(),
     )
-    return Instances(store.board, me)
 
 
 async def join_instances(
-    stack: AsyncExitStack,
-    url: URL,
-    store: Store,
-    instances: Instances,
-    tailnet: Tailnet,
-    sessions: MapSessions,
-    waiting: tuple[PendingLogins, SSHChecks],
-    make: ConfigMaker,
-    live: LiveConfig,
-) -> Callable[[], Awaitable[None]]:
+    stack: AsyncExitStack, url: URL, store: Store, me: Instance, followed: Followed
+) -> Company:
     """Meet the others and follow them; the stack leaves them again.
-
-    Returns:
-        What a person's request awaits, to see what every instance knows.
 
     Raises:
         CoordinatorError: see `Instances.start`.
     """
-    presence = Presence(tailnet, sessions, store.board, store.instance)
-    shared = SharedWaiting(store.board, *waiting, tailnet.clock)
-
-    def changed(older: Sequence[Instance], younger: Sequence[Instance]) -> None:
-        make.neighbours(_relays(older), _relays(younger))
-        live.take_over()
-        presence.follow([each.id for each in (*older, *younger)])
-
-    def again() -> None:
-        tailnet.nudge()
-        instances.nudge()
-        presence.repeat()
-        shared.nudge()
-
-    def look() -> None:
-        tailnet.nudge()
-        presence.nudge()
-        shared.nudge()
-
-    async def catch_up() -> None:
-        await tailnet.catch_up()
-        await shared.look()
-
-    def committed(payload: str) -> None:
-        if payload.partition(" ")[2] != store.instance:
-            tailnet.nudge()
-
-    def spoken(payload: str) -> None:
-        if payload != store.instance:
-            presence.nudge()
-
-    def came_or_went(payload: str) -> None:
-        if payload != store.instance:
-            instances.nudge()
-
-    instances.on_change(changed)
-    await instances.start()
-    stack.push_async_callback(instances.close)
-    await presence.start()
-    stack.push_async_callback(presence.close)
-    shared.start()
-    stack.push_async_callback(shared.close)
-    heard = {
-        CHANNEL: committed,
-        LIVE_CHANNEL: spoken,
-        INSTANCES_CHANNEL: came_or_went,
-        WAITING_CHANNEL: lambda payload: shared.nudge(),
-    }
-    listener = Listener(url, heard, again=again, look=look)
+    store.instance = me.id
+    others = _Others(store, me, followed)
+    await others.instances.start()
+    stack.push_async_callback(others.instances.close)
+    await others.presence.start()
+    stack.push_async_callback(others.presence.close)
+    others.waiting.start()
+    stack.push_async_callback(others.waiting.close)
+    listener = Listener(url, others.heard(), again=others.again, look=others.look)
     listener.start()
     stack.push_async_callback(listener.close)
-    return catch_up
+    return Company(on_duty=others.instances.on_duty, catch_up=others.catch_up)
+
+
+class _Others:
+    """What is told and heard, by kind."""
+
+    def __init__(self, store: Store, me: Instance, followed: Followed) -> None:
+        self._me = me
+        self._followed = followed
+        self.instances = Instances(store.board, me)
+        self.presence = Presence(followed.tailnet, followed.sessions, store.board, me.id)
+        clock = followed.tailnet.clock
+        self.waiting = SharedWaiting(store.board, followed.logins, followed.checks, clock)
+        self.instances.on_change(self._changed)
+
+    def heard(self) -> Mapping[str, Callable[[str], None]]:
+        """What happens with a notification, by channel; what this server has said itself is no news."""
+        return {
+            CHANNEL: lambda said: self._unless_mine(said.partition(" ")[2], self._followed.tailnet.nudge),
+            LIVE_CHANNEL: lambda said: self._unless_mine(said, self.presence.nudge),
+            INSTANCES_CHANNEL: lambda said: self._unless_mine(said, self.instances.nudge),
+            WAITING_CHANNEL: lambda said: self.waiting.nudge(),
+        }
+
+    def again(self) -> None:
+        """Anything may have been missed."""
+        self.look()
+        self.instances.nudge()
+        self.presence.repeat()
+
+    def look(self) -> None:
+        """Something may have been missed."""
+        self._followed.tailnet.nudge()
+        self.presence.nudge()
+        self.waiting.nudge()
+
+    async def catch_up(self) -> None:
+        """Know what every other one knows now; UnavailableError when the database is away."""
+        await self._followed.tailnet.catch_up()
+        await self.waiting.look()
+
+    def _unless_mine(self, instance: str, nudge: Callable[[], None]) -> None:
+        if instance != self._me.id:
+            nudge()
+
+    def _changed(self, older: Sequence[Instance], younger: Sequence[Instance]) -> None:
+        self._followed.make.neighbours(_relays(older), _relays(younger))
+        self._followed.live.take_over()
+        self.presence.follow([each.id for each in (*older, *younger)])
 
 
 def _relays(instances: Sequence[Instance]) -> list[EmbeddedRelay]:

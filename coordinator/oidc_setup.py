@@ -88,7 +88,7 @@ async def start_oidc(
         sealer,
         utc_now,
         settings.oidc.refresh_interval,
-        services.on_duty,
+        services.company.on_duty,
     )
     refresher.start()
     stack.push_async_callback(refresher.close)

@@ -23,7 +23,7 @@ from acl import PolicyError, parse_policy
 from acl.profiles import UNKNOWN_PROFILE
 from coordinator.access_setup import start_access
 from coordinator.api_nouns import api_nouns
-from coordinator.assembly import Services, open_store, start_services, utc_now
+from coordinator.assembly import ServerKeys, Services, open_store, start_services, utc_now
 from coordinator.audit_setup import start_audit
 from coordinator.control.device_attributes_handler import DeviceAttributesHandler
 from coordinator.control.h2_server import ControlServer
@@ -35,6 +35,7 @@ from coordinator.control.ssh_action_handler import SSHActionHandler
 from coordinator.id_token_key import load_or_create_id_token_key
 from coordinator.listeners import BACKLOG, inherited_sockets, listen, restart_in_place
 from coordinator.map_settings import ANY_RELAY, map_config
+from coordinator.measuring import measure
 from coordinator.netmap.ssh import ACTION_PATH
 from coordinator.noise.keys import public_key
 from coordinator.noise_key import load_noise_key, load_or_create_noise_key
@@ -87,8 +88,6 @@ log = structlog.get_logger(__name__)
 FIRST_USER = "first"
 FIRST_KEY_LIFETIME = timedelta(hours=24)
 SHUTDOWN_SECONDS = 3.0
-LAG_INTERVAL = 0.25
-COUNT_INTERVAL = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +219,7 @@ class Server:
         pin = self._relay_certificate()
         store = await open_store(self._settings.database, stack, noise_key)
         services = self._services = await start_services(
-            self._settings, stack, store, certificate_sha256=pin, noise_key=_public_text(noise_key)
+            self._settings, stack, store, ServerKeys(noise=_public_text(noise_key), relay_certificate=pin)
         )
         tailnet = services.tailnet
         signing_key = load_or_create_id_token_key(self._settings.id_token_key_path)
@@ -236,12 +235,14 @@ class Server:
             tailnet,
             services.policy,
             alert_sinks(self._settings.wireguard),
-            on_duty=services.on_duty,
+            on_duty=services.company.on_duty,
         )
         wireguard = WireGuardRoutes(services.wireguard, services.users, services.limits)
         nouns = [*api_nouns(services, audit), ways.api, wireguard]
         local = [*nouns, OpenWireGuardRoutes(wireguard)]
-        api = api_app(local, services.healthy, version_document(), services.refusals, services.catch_up)
+        api = api_app(
+            local, services.healthy, version_document(), services.refusals, services.company.catch_up
+        )
         await self._serve_api(stack, api)
         guard = BearerGuard(
             services.api_keys, services.limits, tokens, services.refusals, Superiors(services.users)
@@ -254,7 +255,7 @@ class Server:
         stack.callback(services.wireguard.wishes.let_go)
         inside = [route for noun in nouns for route in noun.routes()]
         await self._serve_tailnet(stack, tailnet, [*inside, *ways.pages(proven_visitor)])
-        lag = spawn("loop lag", _measure_lag(tailnet))
+        lag = spawn("loop lag", measure(tailnet))
         stack.callback(lag.cancel)
         return services.policy
 
@@ -320,7 +321,7 @@ class Server:
                 TrustedProxies(settings.trusted_proxies).middleware(),
                 errors,
                 page_limits(self._services.limits),
-                keeping_up(self._services.catch_up),
+                keeping_up(self._services.company.catch_up),
             ],
             client_max_size=MAX_BODY,
         )
@@ -480,20 +481,3 @@ def _socket_in_use(path: Path) -> bool:
         except OSError:
             return False
     return True
-
-
-async def _measure_lag(tailnet: Tailnet) -> None:
-    loop = asyncio.get_running_loop()
-    counted = 0.0
-    while True:
-        due = loop.time() + LAG_INTERVAL
-        await asyncio.sleep(LAG_INTERVAL)
-        METRICS.loop_lag_seconds.observe(max(0.0, loop.time() - due))
-        if loop.time() - counted < COUNT_INTERVAL:
-            continue
-        counted = loop.time()
-        METRICS.waiting_commands.set(tailnet.waiting)
-        records = tailnet.snapshot.records.values()
-        online = sum(record.node.online for record in records)
-        METRICS.nodes.labels(presence="online").set(online)
-        METRICS.nodes.labels(presence="offline").set(len(records) - online)

@@ -37,9 +37,9 @@ def start_wireguard(
     access: AccessService,
     records: Mapping[str, Record],
     inventory: InventoryService,
+    on_duty: Callable[[], bool],
     *,
     random_bytes: Callable[[int], bytes] = secrets.token_bytes,
-    on_duty: Callable[[], bool] = lambda: True,
 ) -> WireGuard:
     """Build and start it; the stack stops it.
 
@@ -50,8 +50,7 @@ def start_wireguard(
         policy: For profiles.
         access: For windows.
         records, inventory: As loaded; gets one more kind of keys.
-        random_bytes: So many random bytes.
-        on_duty: Whether this instance does what only one shall do.
+        on_duty, random_bytes: Whether this instance does what only one shall do; so many random bytes.
     """
     chosen = settings.wireguard
     book = WireGuardBook(tailnet, records)
@@ -85,7 +84,7 @@ def start_wireguard(
         wishes=wishes,
         gateways=gateways,
         peers=peers,
-        tokens=WireGuardTokens(tailnet, book, access, random_bytes),
+        tokens=WireGuardTokens(tailnet, book, peers.require_offered, random_bytes),
         observation=observation,
         keeper=keeper,
         apply=WireGuardApply(tailnet, policy, gateways, peers, UserService(tailnet), random_bytes),

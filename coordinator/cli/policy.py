@@ -156,7 +156,9 @@ def explain_access(
     nodes: Nodes = None,
     profiles: Profiles = None,
 ) -> None:
-    """Say whether SRC may reach DST[:PORT[/PROTO]], and by which rule (default: of the running server)."""
+    """Say whether SRC may reach DST, DST:PORT or DST:PORT/PROTO, and by which rule; of the server or FILE."""
+    from dataclasses import replace
+
     from acl import PolicyIndex, explain
     from acl.ports import PortError
     from coordinator.cli.policy_facts import load_tailnet, open_windows
@@ -165,8 +167,13 @@ def explain_access(
     tailnet = load_tailnet(nodes, server=nodes is None)
     policy = parse(file or Path("policy"), text, _declared(profiles, tailnet))
     target, port, protocol = _destination(destination)
-    index = PolicyIndex(policy, tailnet.facts, tailnet.nodes)
-    if file is None and nodes is None:
+    peer = tailnet.outside.get(source.removeprefix("wg:")) if source.startswith("wg:") else None
+    if peer is not None:
+        # Its gateway knows its profile, and neither rules nor machines.
+        index = PolicyIndex(replace(policy, acls=(), grants=()), peer, [])
+    else:
+        index = PolicyIndex(policy, tailnet.facts, tailnet.nodes)
+    if peer is None and file is None and nodes is None:
         index.set_windows(open_windows(tailnet))
     try:
         answer = explain(index, source, target, port, protocol)
@@ -223,8 +230,9 @@ def diff(
         after = parse(old, read(old), declared)
     else:
         before, after = parse(old, read(old), declared), parse(new, read(new), declared)
-    if not tailnet.nodes:
-        output.note("no nodes to compare for: give --nodes FILE or --server")
+    if not tailnet.nodes and not tailnet.facts.peers:
+        asked = server or nodes is not None or new is None
+        output.note(f"no nodes to compare for{'' if asked else ': give --nodes FILE or --server'}")
     changes = access_changes(
         PolicyIndex(before, tailnet.facts, tailnet.nodes),
         PolicyIndex(after, tailnet.facts, tailnet.nodes),

@@ -1,13 +1,14 @@
 """The tailnet a policy is held against: from the running server, or from a snapshot file.
 
-A snapshot is what `coordinator policy snapshot` prints: `{"users": […], "nodes": […]}` in the API's shapes.
+A snapshot is what `coordinator policy snapshot` prints: `{"users": […], "nodes": […], "peers": […]}`, in the
+API's shapes.
 It holds no keys, so it can live beside the policy in git.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -26,9 +27,12 @@ class Tailnet:
     """Nodes and users as the policy engine takes them.
 
     `advertised` is what each node (by id) offers to route, `declared` the profiles from beside the policy.
+    `outside` are the facts of each plain WireGuard peer, by name, whose gateway is no node of the tailnet: no
+    rule means it, and it reaches what its open profile says.
     """
 
     facts: TailnetFacts
+    outside: dict[str, TailnetFacts] = field(default_factory=dict)
     nodes: list[NodeFact] = field(default_factory=list)
     advertised: dict[int, list[str]] = field(default_factory=dict)
     declared: tuple[AccessProfile, ...] = ()
@@ -84,15 +88,20 @@ def _declared(profiles: Mapping[str, Any], source: str) -> tuple[AccessProfile, 
 
 
 def _server_peers() -> list[dict[str, Any]]:
-    """The peers rules may speak of: those behind gateways that are nodes of the tailnet."""
+    """The peers, what is open for each, and whether its gateway is a node: rules speak of no other."""
     gateways = call("GET", "/api/v1/wireguard/gateways")["gateways"]
     inside = {gateway["name"] for gateway in gateways if gateway["tailnet"]}
-    if not inside:
+    if not gateways:
         return []
     return [
-        {"name": peer["name"], "addresses": peer["addresses"]}
+        {
+            "name": peer["name"],
+            "addresses": peer["addresses"],
+            "profile": peer["profile"] if peer["state"] == "active" else "",
+            "tailnet": peer["gateway"] in inside,
+        }
         for peer in call("GET", "/api/v1/wireguard/peers")["peers"]
-        if peer["gateway"] in inside and peer["state"] != "ended"
+        if peer["state"] != "ended"
     ]
 
 
@@ -137,16 +146,30 @@ def _tailnet(document: Any, source: str) -> Tailnet:
     try:
         users = [_user(user) for user in document["users"]]
         nodes = [_node(number, node) for number, node in enumerate(document["nodes"])]
-        peers = {str(peer["name"]): list(peer["addresses"]) for peer in document.get("peers", ())}
+        peers = {str(peer["name"]): peer for peer in document.get("peers", ())}
+        inside = _peer_facts(users, {name: each for name, each in peers.items() if each.get("tailnet", True)})
+        outside = {
+            name: _peer_facts(users, {name: each})
+            for name, each in peers.items()
+            if not each.get("tailnet", True)
+        }
         advertised = {int(node["id"]): list(node.get("availableRoutes", ())) for node in document["nodes"]}
         profiles = dict(document.get("profiles", {}))
     except (KeyError, TypeError, ValueError) as error:
         raise CommandError(
             f"{source} is no snapshot: {error!r}; make one with `coordinator policy snapshot`"
         ) from error
-    facts = TailnetFacts(users=users, associated_domains=None, peers=peers)
     declared = _declared(profiles, source)
-    return Tailnet(facts=facts, nodes=nodes, advertised=advertised, declared=declared)
+    return Tailnet(facts=inside, outside=outside, nodes=nodes, advertised=advertised, declared=declared)
+
+
+def _peer_facts(users: Sequence[UserFact], peers: Mapping[str, Mapping[str, Any]]) -> TailnetFacts:
+    return TailnetFacts(
+        users=users,
+        associated_domains=None,
+        peers={name: list(peer["addresses"]) for name, peer in peers.items()},
+        peer_profiles={name: str(peer["profile"]) for name, peer in peers.items() if peer.get("profile")},
+    )
 
 
 def _owners(nodes: list[Any]) -> list[Any]:

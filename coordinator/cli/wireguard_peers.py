@@ -9,6 +9,7 @@ import typer
 
 from coordinator.cli import output
 from coordinator.cli.client import call, segment
+from coordinator.cli.wireguard_private_key import PrivateKeyFile, completed, private_key_of
 from coordinator.cli.wireguard_times import moment_after
 
 app = typer.Typer(no_args_is_help=True, help="Devices that speak plain WireGuard.")
@@ -41,8 +42,10 @@ def create(
     ticket: Annotated[str, typer.Option("--ticket")] = "",
     for_: Annotated[str, typer.Option("--for", help="How long to ask access for.")] = "",
     qr: Annotated[bool, typer.Option("--qr", help="Print the QR code, too.")] = False,
+    private_key: PrivateKeyFile = None,
 ) -> None:
     """Make a device a peer and print its configuration."""
+    private = private_key_of(private_key, public_key)
     body: dict[str, Any] = {
         "publicKey": public_key,
         "profile": profile,
@@ -67,7 +70,7 @@ def create(
     answer = call("POST", _BASE, body)
     peer = answer["peer"]
     output.note(f"Peer {peer['name']} (id {peer['id']}) on {peer['gateway']}: {peer['state']}")
-    output.emit(answer, _with_code(answer["config"]["wg_quick"], qr))
+    output.emit(answer, _with_code(completed(answer["config"], private), qr))
 
 
 @app.command("list")
@@ -92,7 +95,7 @@ def list_peers(
             ", ".join(each["addresses"]),
             each["gateway"] or "-",
             output.moment(each["closes_at"] or each["until"]),
-            output.moment(each["last_handshake"]) if each["last_handshake"] else "never",
+            _handshake(each),
             each["endpoint"] or "-",
             f"{size(each['received_bytes'])} / {size(each['sent_bytes'])}",
         ]
@@ -122,6 +125,11 @@ def show(peer: PeerName) -> None:
         f"handshake {output.moment(found['last_handshake'])}, {found['endpoint'] or 'never seen'}, "
         f"{size(found['received_bytes'])} in, {size(found['sent_bytes'])} out",
     ]
+    if knocking := found.get("knocking"):
+        lines.append(
+            f"knocking since {output.moment(knocking['since'])}, last {output.moment(knocking['last'])} "
+            f"from {knocking['endpoint'] or 'somewhere'}, {knocking['count']} times"
+        )
     if found["ended_at"]:
         lines.append(
             f"ended {output.moment(found['ended_at'])} by {found['ended_by']}: {found['end_reason']}"
@@ -161,17 +169,27 @@ def config(
     peer: PeerName,
     qr: Annotated[bool, typer.Option("--qr", help="Print the QR code, too.")] = False,
     svg: Annotated[Path | None, typer.Option("--svg", help="Write the QR code to this file.")] = None,
+    private_key: PrivateKeyFile = None,
 ) -> None:
     """Print the configuration of a device, as wg-quick and the apps read it."""
     found = call("GET", f"{_BASE}/{segment(peer)}/config")["config"]
+    text = completed(found, private_key_of(private_key, found["public_key"]))
     if svg is not None:
-        from coordinator.wireguard.device_config import qr_svg
+        from coordinator.wireguard.device_config import TooLongForQRError, qr_svg
 
         try:
-            svg.write_text(qr_svg(found["wg_quick"]), encoding="utf-8")
+            svg.write_text(qr_svg(text), encoding="utf-8")
+        except TooLongForQRError as error:
+            output.fail(str(error))
         except OSError as error:
             output.fail(f"cannot write {svg}: {error.strerror}")
-    output.emit(found, _with_code(found["wg_quick"], qr))
+    output.emit(found, _with_code(text, qr))
+
+
+def _handshake(peer: dict[str, Any]) -> str:
+    if knocking := peer.get("knocking"):
+        return f"knocking since {output.moment(knocking['since'])}"
+    return output.moment(peer["last_handshake"]) if peer["last_handshake"] else "never"
 
 
 def size(number: int) -> str:
@@ -187,7 +205,10 @@ def size(number: int) -> str:
 def _with_code(text: str, qr: bool) -> str:
     if not qr:
         return text.rstrip("\n")
-    from coordinator.wireguard.device_config import qr_text
+    from coordinator.wireguard.device_config import TooLongForQRError, qr_text
 
-    # The app makes the private key itself when it scans a file without one; it is put in by hand else.
-    return f"{text}\n{qr_text(text)}".rstrip("\n")
+    try:
+        return f"{text}\n{qr_text(text)}".rstrip("\n")
+    except TooLongForQRError as error:
+        output.note(str(error))
+        return text.rstrip("\n")

@@ -21,9 +21,10 @@ from coordinator.gateway.checked import Wrong, checked
 from coordinator.gateway.commands import CommandError
 from coordinator.gateway.events import Events
 from coordinator.gateway.generation import drain, notices
+from coordinator.gateway.initiation import Lock
 from coordinator.gateway.link import AwayError, Backoff, Link
 from coordinator.gateway.machine import Machine, not_forwarding
-from coordinator.gateway.plan import Key, Remark, plan, without_peers
+from coordinator.gateway.plan import Key, Plan, Remark, plan, without_peers
 from coordinator.gateway.report import report
 from coordinator.gateway.rules import Counters, table_of
 from coordinator.gateway.seen import NotUnderstoodError, Seen
@@ -79,7 +80,7 @@ class Agent:
         clocks: Callable[[], clock.Reading] = read_clocks,
         agent: str = "",
     ) -> None:
-        self._link, self._state, self._machine = link, state, machine
+        self._link, self._state, self._machine, self._ear = link, state, machine, machine.ear
         self._prefix, self._clocks, self._agent = prefix, clocks, agent
         self._anchor = state.anchor()
         self._anchor_kept = self._clocks().boot_seconds
@@ -109,10 +110,15 @@ class Agent:
 
     async def run(self) -> None:
         """Until cancelled. What is open stays open then: sessions outlive this program."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._listen(), name="listen")
-            for name, loop in (("follow", self._follow), ("ask", self._ask), ("tell", self._tell)):
-                group.create_task(loop(), name=name)
+        if deaf := await self._ear.open(self._now):
+            self._say([Remark(kind="apply-failed", detail=deaf)], self._now())
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._listen(), name="listen")
+                for name, loop in (("follow", self._follow), ("ask", self._ask), ("tell", self._tell)):
+                    group.create_task(loop(), name=name)
+        finally:
+            self._ear.close()
 
     async def once(self) -> bool:
         """Ask, follow and report one time; whether all of it worked."""
@@ -209,14 +215,17 @@ class Agent:
             self._kept(
                 lambda: self._state.keep_only_keys({interface.key_id for interface in wish.interfaces})
             )
-        self._keys = {}
+        self._keys, locks = {}, {}
         for interface in clean.interfaces:
             try:
                 self._keys[interface.key_id] = self._state.key(interface.key_id)
+                lock = Lock(self._state.private_key(interface.key_id))
+                locks[interface.listen_port] = (interface.name, lock)
             except StateError as error:
                 self._wrongs = (Wrong(detail=str(error)), *self._wrongs)
         before = {peer.public_key for peer in self._wish.peers} if self._wish is not None else set()
         self._known = before | {peer.public_key for peer in clean.peers}
+        self._ear.knocks.expect(locks, self._known)
         self._wish = clean
 
     # ---- following ----------------------------------------------------------------------------------
@@ -299,18 +308,29 @@ class Agent:
 
     async def _apply(self, wanted: Target, seen: Seen, now: clock.Time, remarks: list[Remark]) -> list[str]:
         """Close, then change the packet rules, then open."""
-        steps = plan(wanted, seen, keys=self._keys, applied=self._applied, known=self._known)
+        self._ear.knocks.departed(self._seen, seen, wanted, now.latest)
+        steps = self._plan(wanted, seen)
         remarks += steps.remarks
         failures = [*steps.refusals, *await self._machine.perform(steps.closing)]
         try:
-            if await self._machine.rules.settle(table_of(wanted), now.latest):
+            if await self._machine.rules.settle(table_of(wanted, self._ear.ports), now.latest):
                 remarks.append(Remark(kind="rules-changed", detail="the packet rules were altered; restored"))
         except CommandError as error:
             if not await self._machine.rules.exists():
                 failures += await self._machine.perform(without_peers(seen))
                 return [*failures, f"{error}; every peer was taken off, there are no packet rules"]
             return [*failures, str(error)]
-        return failures + await self._machine.perform(steps.opening)
+        # Whoever knocked meanwhile would not knock again for five seconds.
+        opening = (self._plan(wanted, seen) if self._ear.hear(self._now) else steps).opening
+        return failures + await self._machine.perform(opening)
+
+    def _plan(self, wanted: Target, seen: Seen) -> Plan:
+        where = self._ear.knocks.endpoints(self._now())
+        return plan(wanted, seen, keys=self._keys, applied=self._applied, known=self._known, endpoints=where)
+
+    def _now(self) -> datetime:
+        """The latest the server's time can be."""
+        return clock.time_at(self._clocks(), self._anchor).latest
 
     def _finish(self, wanted: Target, seen: Seen, failures: list[str]) -> None:
         self._target, self._seen = wanted, seen
@@ -323,6 +343,7 @@ class Agent:
             log.info("peers changed", opened=len(opened), closed=len(closed), peers=len(applied))
             self._tell_now.set()
         self._applied = applied
+        self._ear.knocks.opened({key for _, key in applied})
 
     def _closed_alone(self, wish: Wish, wanted: Target, now: clock.Time) -> list[Remark]:
         if self._online:
@@ -396,7 +417,8 @@ class Agent:
     async def _tell_once(self) -> AwayError | None:
         events = self._events.waiting()
         await self._observe()
-        now = clock.time_at(self._clocks(), self._anchor).latest
+        now = self._now()
+        knocks = self._ear.knocks.to_tell(now)
         document = report(
             version=self._in_force,
             now=now,
@@ -406,6 +428,7 @@ class Agent:
             counters=self._counted,
             events=events,
             agent=self._agent,
+            knocks=knocks,
         )
         try:
             await self._link.report(document)
@@ -413,6 +436,7 @@ class Agent:
             self._contact(error)
             return error
         self._events.answered(events)
+        self._ear.knocks.told(knocks, now)
         return None
 
     async def _observe(self) -> None:

@@ -75,7 +75,7 @@ def checked(wish: Wish, *, prefix: str = "") -> tuple[Wish, tuple[Wrong, ...]]:
     unmasked: list[str] = []
     for text in wish.unmasked:
         try:
-            unmasked.append(str(ip_network(text)))
+            unmasked.append(str(_without_zone(ip_network(text))))
         except ValueError:
             wrong.append(Wrong(detail=f"unmasked: `{shown(text)}` is no network"))
     _known.clear()
@@ -116,6 +116,8 @@ def _interface(given: WishedInterface, prefix: str, before: list[WishedInterface
     if not given.addresses:
         raise _NotAllowedError("it has no address")
     addresses = tuple(ip_interface(address) for address in given.addresses)
+    if any("%" in address for address in given.addresses):
+        raise _NotAllowedError("an address of it names a zone")
     if any(address.network.prefixlen == 0 for address in addresses):
         raise _NotAllowedError("its network would be everything")
     smallest = _SMALLEST_MTU_IPV6 if any(address.version == 6 for address in addresses) else _SMALLEST_MTU
@@ -173,11 +175,18 @@ def _networks(texts: tuple[str, ...], what: str) -> list[Network]:
     """Sorted, without what another one contains: sets of nft refuse overlaps."""
     if not texts:
         raise _NotAllowedError(f"no {what}")
-    networks = [ip_network(text, strict=False) for text in texts]
+    networks = [_without_zone(ip_network(text, strict=False)) for text in texts]
     return [
         *collapsed([n for n in networks if n.version == 4]),
         *collapsed([n for n in networks if n.version == 6]),
     ]
+
+
+def _without_zone(network: Network) -> Network:
+    """Python reads `fd00::7%eth0` as an address; `nft` refuses the whole text for its sake."""
+    if "%" in str(network):
+        raise _NotAllowedError(f"`{shown(str(network))}` names a zone")
+    return network
 
 
 def collapsed(networks: list[Network]) -> list[Network]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import structlog
 
 from coordinator.gateway.commands import CommandError, run, run_detached
+from coordinator.gateway.ear import Ear
 from coordinator.gateway.plan import Make, Step, alias
 from coordinator.gateway.seen import PROTOCOL, Seen, Wireguard, read_links, read_routes, read_wireguard
 from coordinator.gateway.table import RuleTable
@@ -26,6 +27,7 @@ class Machine:
 
     def __init__(self) -> None:
         self.rules = RuleTable(run)
+        self.ear = Ear(run)
 
     async def look(self, names: Iterable[str]) -> Seen:
         """What is there.

@@ -15,6 +15,11 @@ from coordinator.gateway.seen import ALIAS, PROTOCOL, Link, Seen, Wireguard
 from coordinator.gateway.target import Peer, Target
 from coordinator.wireguard.wire import Problem, WishedInterface
 
+Endpoints = Mapping[tuple[str, str], str]
+"""Where devices are, by (interface, public key)."""
+_NOWHERE: Endpoints = {}
+# Any will do: it is the change from none that makes WireGuard send at once.
+_WAKING_KEEPALIVE_S = 25
 # Arguments of one command may have two megabytes together.
 _PEERS_PER_COMMAND = 2000
 _NO_PRESHARED_KEY = "A" * 43 + "="
@@ -80,6 +85,7 @@ def plan(
     keys: Mapping[str, Key],
     applied: Applied,
     known: Collection[str],
+    endpoints: Endpoints = _NOWHERE,
 ) -> Plan:
     """What has to be done.
 
@@ -90,11 +96,13 @@ def plan(
             goes on with what it has.
         applied: to tell what somebody else changed from what was never there.
         known: public keys of peers that were wished at some time, open or not.
+        endpoints: with those that come, the handshake is begun from here.
     """
     closing: list[Step] = []
     opening: list[Step] = []
     remarks: list[Remark] = []
     refusals: list[str] = []
+    woken: dict[str, list[str]] = {}
     names = {interface.name for interface in target.interfaces}
     closing += [
         Run(argv=("ip", "link", "delete", "dev", name))
@@ -115,10 +123,17 @@ def plan(
         )
         opening += _interface(interface, there, keys.get(interface.key_id))
         closing += _removed(interface.name, [key for key in there.peers if key not in wanted])
-        opening += _added(
-            interface.name, {key: peer for key, peer in wanted.items() if not _is(peer, there, key)}
-        )
+        differing = {key: peer for key, peer in wanted.items() if not _is(peer, there, key)}
+        awake = {
+            key: endpoint
+            for key in differing
+            if key not in there.peers and (endpoint := endpoints.get((interface.name, key))) is not None
+        }
+        opening += _added(interface.name, differing, awake)
+        woken[interface.name] = [key for key in awake if not wanted[key].keepalive]
     opening += _addresses_and_routes(usable, seen, target)
+    # The last step: an interface that is new sends nothing before it is up.
+    opening += [run for name, keys_awake in woken.items() for run in _calmed(name, keys_awake)]
     return Plan(
         closing=tuple(closing), opening=tuple(opening), remarks=tuple(remarks), refusals=tuple(refusals)
     )
@@ -189,8 +204,12 @@ def _removed(name: str, keys: list[str]) -> Iterator[Run]:
         yield Run(argv=("wg", "set", name, *words))
 
 
-def _added(name: str, peers: Mapping[str, Peer]) -> Iterator[Run]:
-    """`addconf` leaves out who is not mentioned, and replaces everything of who is."""
+def _added(name: str, peers: Mapping[str, Peer], awake: Mapping[str, str]) -> Iterator[Run]:
+    """`addconf` leaves out who is not mentioned, and replaces everything of who is.
+
+    To a peer with an endpoint that gets a keepalive, WireGuard sends one at once, and for that begins a
+    handshake. It has to be one step: an attempt without an endpoint would keep it from another for 5 s.
+    """
     if not peers:
         return
     lines: list[str] = []
@@ -198,8 +217,23 @@ def _added(name: str, peers: Mapping[str, Peer]) -> Iterator[Run]:
         lines += ["[Peer]", f"PublicKey = {key}", f"PresharedKey = {peer.preshared_key or _NO_PRESHARED_KEY}"]
         if peer.allowed_ips:
             lines.append(f"AllowedIPs = {', '.join(sorted(peer.allowed_ips))}")
-        lines.append(f"PersistentKeepalive = {peer.keepalive or 'off'}")
+        keepalive: int | str = peer.keepalive or "off"
+        if key in awake:
+            lines.append(f"Endpoint = {awake[key]}")
+            keepalive = peer.keepalive or _WAKING_KEEPALIVE_S
+        lines.append(f"PersistentKeepalive = {keepalive}")
     yield Run(argv=("wg", "addconf", name, "/dev/stdin"), stdin="\n".join(lines) + "\n")
+
+
+def _calmed(name: str, keys: list[str]) -> Iterator[Run]:
+    """Takes the keepalive away again that only was to begin a handshake."""
+    for start in range(0, len(keys), _PEERS_PER_COMMAND):
+        words = [
+            word
+            for key in keys[start : start + _PEERS_PER_COMMAND]
+            for word in ("peer", key, "persistent-keepalive", "off")
+        ]
+        yield Run(argv=("wg", "set", name, *words))
 
 
 def _addresses_and_routes(interfaces: list[WishedInterface], seen: Seen, target: Target) -> Iterator[Run]:

@@ -10,7 +10,7 @@ from coordinator.gateway.plan import Key
 from coordinator.gateway.rules import Counters, refused
 from coordinator.gateway.seen import Seen
 from coordinator.gateway.target import Target
-from coordinator.wireguard.wire import Noticed, Report, SeenPeer
+from coordinator.wireguard.wire import Knocked, Noticed, Report, SeenPeer
 
 
 def report(
@@ -23,6 +23,7 @@ def report(
     counters: Counters,
     events: tuple[Noticed, ...],
     agent: str = "",
+    knocks: tuple[Knocked, ...] = (),
 ) -> Report:
     """A report of the wished peers that are there; others were events.
 
@@ -55,4 +56,5 @@ def report(
         peers=tuple(peers),
         events=events,
         agent=agent,
+        knocks=knocks,
     )

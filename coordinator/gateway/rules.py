@@ -25,10 +25,17 @@ from functools import lru_cache
 
 import msgspec
 
+from coordinator.gateway.initiation import INITIATION_BYTES, MESSAGE_TYPE
+from coordinator.gateway.packets import UDP_BYTES
 from coordinator.gateway.target import Device, Target, is_host
 from coordinator.wireguard.wire import Rule
 
 TABLE = "inet coordinator_gateway"
+
+KNOCK_GROUP = 51820
+"""Of the kernel's packet log; one program in a network namespace can listen to it."""
+KNOCK_BYTES = 256
+"""How much of a packet is copied: an IPv4 header of 60 bytes at most, UDP's 8, and the initiation's 148."""
 
 GRACE = timedelta(seconds=3)
 """How much later than this program the kernel closes: an entry must not vanish while it is being deleted."""
@@ -44,6 +51,8 @@ _FAMILIES = (
     ("_nets4", "ipv4_addr", "interval, "),
     ("_nets6", "ipv6_addr", "interval, "),
 )
+# Looking at one costs this program some microseconds; what knows the gateway's key is limited again there.
+_KNOCKS_PER_SECOND, _KNOCKS_AT_ONCE = 1000, 200
 _NOT_IN_A_COMMENT = re.compile(r"[^A-Za-z0-9 ._@:+-]")
 
 
@@ -55,19 +64,22 @@ class Table:
     devices: Mapping[str, Device] = field(default_factory=dict)
     masquerade: bool = True
     unmasked: tuple[str, ...] = ()
+    knock_ports: tuple[int, ...] = ()
+    """UDP ports to which handshake initiations are copied to this program; none: nobody listens."""
 
 
 Counters = Mapping[str, tuple[int, int]]
 """(packets, bytes) by the name of a counter."""
 
 
-def table_of(target: Target) -> Table:
-    """The part of a target that is packet rules."""
+def table_of(target: Target, knock_ports: tuple[int, ...] = ()) -> Table:
+    """The part of a target that is packet rules, and where knocks are listened for."""
     return Table(
         interfaces=tuple(interface.name for interface in target.interfaces),
         devices=target.devices,
         masquerade=target.masquerade,
         unmasked=target.unmasked,
+        knock_ports=knock_ports,
     )
 
 
@@ -103,6 +115,9 @@ def changes(old: Table, new: Table, now: datetime) -> str:
     if (old.masquerade, old.unmasked) != (new.masquerade, new.unmasked):
         lines.append(f"flush chain {TABLE} masquerading")
         lines += _masquerade(new)
+    if old.knock_ports != new.knock_ports:
+        lines.append(f"flush chain {TABLE} knocks")
+        lines += knock_rules(TABLE, new.knock_ports)
     gone = [device for ident, device in old.devices.items() if ident not in new.devices]
     fresh = [device for ident, device in new.devices.items() if ident not in old.devices]
     altered = [
@@ -173,6 +188,8 @@ def _frame(table: Table, counters: Counters) -> Iterator[str]:
         hooked = f"type filter hook {hook} priority {priority}; policy accept;"
         yield f"add chain {TABLE} {chain} {{ {hooked} }}"
         yield f"add rule {TABLE} {chain} {matches}"
+    yield f"add chain {TABLE} knocks {{ type filter hook input priority filter; policy accept; }}"
+    yield from knock_rules(TABLE, table.knock_ports)
     # The networks behind have larger packets than a tunnel; not everywhere ICMP says so.
     yield f"add chain {TABLE} segment_size {{ type filter hook forward priority mangle; policy accept; }}"
     yield (
@@ -181,6 +198,19 @@ def _frame(table: Table, counters: Counters) -> Iterator[str]:
     )
     yield f"add chain {TABLE} masquerading {{ type nat hook postrouting priority srcnat; policy accept; }}"
     yield from _masquerade(table)
+
+
+def knock_rules(table: str, ports: tuple[int, ...]) -> list[str]:
+    """Copies WireGuard's handshake initiations, told by length and first word, to whoever listens."""
+    if not ports:
+        return []
+    length = UDP_BYTES + INITIATION_BYTES
+    kind = int.from_bytes(MESSAGE_TYPE)
+    return [
+        f"add rule {table} knocks udp dport {_set([str(port) for port in ports])} udp length {length} "
+        f"@th,{UDP_BYTES * 8},32 {kind:#x} limit rate {_KNOCKS_PER_SECOND}/second "
+        f"burst {_KNOCKS_AT_ONCE} packets log group {KNOCK_GROUP} snaplen {KNOCK_BYTES}"
+    ]
 
 
 def _counted(chain: str, counter: str, address: str) -> Iterator[str]:

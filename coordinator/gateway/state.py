@@ -63,7 +63,16 @@ class State:
         Raises:
             StateError: the file cannot be read or written, or holds something else.
         """
-        path = self.folder / "keys" / key_id
+        public = crypto_scalarmult_base(base64.b64decode(self.private_key(key_id)))
+        return Key(public=base64.b64encode(public).decode(), path=str(self._key_path(key_id)))
+
+    def private_key(self, key_id: str) -> str:
+        """The private half, for opening what is meant for this gateway.
+
+        Raises:
+            StateError: as `key`.
+        """
+        path = self._key_path(key_id)
         try:
             text = path.read_text().strip()
         except FileNotFoundError:
@@ -75,8 +84,10 @@ class State:
             raise StateError(
                 f"{path} holds no private key; restore it, or delete it and give out the new one"
             )
-        public = crypto_scalarmult_base(base64.b64decode(text))
-        return Key(public=base64.b64encode(public).decode(), path=str(path))
+        return text
+
+    def _key_path(self, key_id: str) -> Path:
+        return self.folder / "keys" / key_id
 
     def keep_only_keys(self, key_ids: set[str]) -> list[str]:
         """Delete private keys of other ids; returns those deleted."""

@@ -30,6 +30,7 @@ AlertKind = Literal[
     "drift",
     "silent-gateway",
     "outside-window",
+    "unknown-key",
     "stale-key",
     "old-key",
     "gateway-key-changed",

@@ -28,15 +28,21 @@ def claim(directory: Directory, pool: Pool, wanted: tuple[str, ...]) -> tuple[st
     """Addresses somebody chose; each must be free and in the pool.
 
     Raises:
-        InvalidError: not in the pool, or not for hosts.
+        InvalidError: not in the pool, not for hosts, or two of one family.
         ConflictError: taken.
     """
-    found = []
+    found: list[str] = []
     for text in wanted:
         try:
             address = ip_address(text)
         except ValueError:
-            raise InvalidError(f"`{text}` is not an address such as 10.90.0.7") from None
+            raise InvalidError(f"`{text[:80]}` is not an address such as 10.90.0.7") from None
+        if "%" in text:
+            raise InvalidError(
+                f"`{text[:80]}` is not an address such as fd00:90::7: a zone means nothing here"
+            )
+        if any((":" in other) == (":" in text) for other in found):
+            raise InvalidError(f"{text} is the second address of its family, and a device has one of each")
         inside = [network for network in map(ip_network, pool.networks) if address in network]
         if not inside:
             raise InvalidError(

@@ -50,9 +50,7 @@ class WireGuardBook:
             named = peer.live and (text == peer.name or text in [key.public_key for key in peer.keys])
             if named or text == str(peer.id):
                 return peer
-        raise NotFoundError(
-            f"WireGuard peer `{text[:80]}` does not exist; `wireguard peers list` shows those there are"
-        )
+        raise unknown_peer(text)
 
     def _take(self, changes: ChangeSet) -> None:
         if not changes.put_wireguard and not changes.delete_wireguard:
@@ -83,3 +81,10 @@ class WireGuardBook:
                 self.tokens[record.id] = record
             case Seen():
                 self.seen[record.public_key] = record
+
+
+def unknown_peer(text: str) -> NotFoundError:
+    """Said of what is not there, and to others of what is somebody's: no word may tell the two apart."""
+    return NotFoundError(
+        f"WireGuard peer `{text[:80]}` does not exist; `wireguard peers list` shows those there are"
+    )

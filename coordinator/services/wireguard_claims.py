@@ -21,11 +21,14 @@ from coordinator.tailnet.directory import Directory
 from coordinator.tailnet.errors import ConflictError, InvalidError
 from coordinator.wireguard.keys import KeyTextError, parse_public_key, short
 
-_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+# With a letter: a number is an id wherever one of them may be said.
+_NAME = re.compile(r"(?=[0-9-]*[a-z])[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 
 
 def public_key(text: str) -> str:
     """A public key from outside; InvalidError says what is wrong with it."""
+    if not text.strip():
+        raise InvalidError("say the device's public key: `publicKey`, as `wg pubkey < private.key` prints it")
     try:
         return parse_public_key(text)
     except KeyTextError as error:
@@ -61,6 +64,7 @@ def require_name(name: str) -> str:
     """A name of a peer, as policies write it after `wg:`; InvalidError otherwise."""
     if not _NAME.fullmatch(name):
         raise InvalidError(
-            f"peer name `{name[:80]}`: use up to 63 lower-case letters, digits and `-`, such as `adas-phone`"
+            f"peer name `{name[:80]}`: use up to 63 lower-case letters, digits and `-`, a letter among them, "
+            "such as `adas-phone`"
         )
     return name

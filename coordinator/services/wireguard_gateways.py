@@ -24,17 +24,19 @@ from coordinator.tailnet.bearer_tokens import (
 )
 from coordinator.tailnet.directory import Directory
 from coordinator.tailnet.errors import ConflictError, InvalidError
+from coordinator.wireguard.hosts import HostError, parse_host
 from coordinator.wireguard.keys import KeyTextError, parse_public_key
 from coordinator.wireguard.model import Gateway, GatewayKey, Peer, live_peers
 from coordinator.wireguard.pools import Pool, PoolError, overlap, parse_pool
 
 DEFAULT_PORT = 51820
-INTERFACES = ("wgcoord0", "wgcoord1")
-"""A gateway's key has an interface of its own, so that two keys can be valid side by side."""
+_INTERFACE = "wgcoord"
 DEFAULT_OVERLAP = timedelta(days=7)
 LONGEST_OVERLAP = timedelta(days=90)
-_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
-_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.:-]{0,252}[A-Za-z0-9])?|[0-9a-fA-F:]{2,45}")
+MAX_WORD = 200
+"""Characters of the name of a team or a profile."""
+# With a letter: a number is an id wherever one of them may be said.
+_NAME = re.compile(r"(?=[0-9-]*[a-z])[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,9 +115,11 @@ class WireGuardGateways:
             raise ConflictError(f"there is a WireGuard gateway `{wanted.name}` already")
         _require_apart(directory, wanted.pools, None)
         addresses = [each for pool in wanted.pools for each in allocate(directory, pool, now, timedelta())]
-        first = GatewayKey(key_id="key-1", interface=INTERFACES[0], listen_port=wanted.listen_port, since=now)
+        gateway_id = directory.next_id("wireguard_gateways")
+        name, _ = interfaces_of(gateway_id)
+        first = GatewayKey(key_id="key-1", interface=name, listen_port=wanted.listen_port, since=now)
         gateway = Gateway(
-            id=directory.next_id("wireguard_gateways"),
+            id=gateway_id,
             addresses=tuple(addresses),
             keys=(first,),
             token_prefix=prefix,
@@ -162,10 +166,13 @@ class WireGuardGateways:
         """
         if not _NAME.fullmatch(wanted.name):
             raise InvalidError(
-                f"gateway name `{wanted.name[:80]}`: use up to 63 lower-case letters, digits and `-`"
+                f"gateway name `{wanted.name[:80]}`: use up to 63 lower-case letters, digits and `-`, "
+                "a letter among them"
             )
-        if not _HOST.fullmatch(wanted.host):
-            raise InvalidError(f"`{wanted.host[:80]}` is not a host name or address devices could dial")
+        try:
+            parse_host(wanted.host)
+        except HostError as error:
+            raise InvalidError(str(error)) from None
         if not wanted.pools:
             raise InvalidError("a gateway needs a pool, such as 10.90.0.0/24")
         for name, value, low, high in (
@@ -179,6 +186,9 @@ class WireGuardGateways:
         for server in wanted.dns:
             _require_address(server)
         teams = [pool.team for pool in wanted.pools]
+        for word in (*teams, *wanted.profiles):
+            if len(word) > MAX_WORD or not word.isprintable():
+                raise InvalidError(f"teams and profiles have names of at most {MAX_WORD} visible characters")
         if len(set(teams)) != len(teams):
             raise InvalidError("each team, and everybody, has one pool on a gateway at most")
         for network in (ip_network(text) for pool in wanted.pools for text in pool.networks):
@@ -306,20 +316,30 @@ def with_new_key(gateway: Gateway, now: datetime, overlap_for: timedelta) -> Gat
     if not old.public_key:
         raise ConflictError(f"gateway `{gateway.name}` has not reported its key yet: start it first")
     number = max(int(key.key_id.rpartition("-")[2]) for key in gateway.keys) + 1
-    swapped = old.interface == INTERFACES[0]
+    swapped = base_port(gateway) == old.listen_port
+    beside = int(old.interface.removeprefix(_INTERFACE)) + (1 if swapped else -1)
     new = GatewayKey(
         key_id=f"key-{number}",
-        interface=INTERFACES[1] if swapped else INTERFACES[0],
+        interface=f"{_INTERFACE}{beside}",
         listen_port=old.listen_port + 1 if swapped else old.listen_port - 1,
         since=now,
     )
     return replace(gateway, keys=(replace(old, until=now + overlap_for), new))
 
 
+def interfaces_of(gateway_id: int) -> tuple[str, str]:
+    """A gateway's key has an interface of its own, so that two keys can be valid side by side.
+
+    Nor do two gateways share a name: `wireguard-go` has one socket of a name for all network namespaces.
+    """
+    first = 2 * (gateway_id - 1)
+    return f"{_INTERFACE}{first}", f"{_INTERFACE}{first + 1}"
+
+
 def base_port(gateway: Gateway) -> int:
     """The port of the first interface; the second has the next one."""
     newest = gateway.keys[-1]
-    return newest.listen_port - INTERFACES.index(newest.interface)
+    return newest.listen_port - int(newest.interface.removeprefix(_INTERFACE)) % 2
 
 
 def settable(wanted: GatewayWanted) -> dict[str, Any]:
@@ -357,9 +377,11 @@ def pools_from(texts: Mapping[str, list[str]]) -> tuple[Pool, ...]:
 
 def _require_address(text: str) -> None:
     try:
-        ip_address(text)
+        usable = "%" not in str(ip_address(text))
     except ValueError:
-        raise InvalidError(f"name server `{text[:80]}` is not an address such as 10.1.2.53") from None
+        usable = False
+    if not usable:
+        raise InvalidError(f"name server `{text[:80]}` is not an address such as 10.1.2.53")
 
 
 def _require_apart(directory: Directory, pools: tuple[Pool, ...], gateway_id: int | None) -> None:

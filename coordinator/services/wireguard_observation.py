@@ -7,13 +7,23 @@ again. What is noticed (connected, gone, moved, a key nobody wished for) is an e
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from coordinator.services.tailnet import Tailnet
 from coordinator.services.wireguard_alerts import Alert, WireGuardAlerts
 from coordinator.services.wireguard_book import WireGuardBook
-from coordinator.services.wireguard_sightings import Step, fresh, growth, sighting, steps_of
+from coordinator.services.wireguard_knocks import WireGuardKnocks
+from coordinator.services.wireguard_sightings import (
+    TOLERANCE,
+    Step,
+    fresh,
+    growth,
+    sighting,
+    steps_of,
+    visible,
+)
 from coordinator.services.wireguard_wishes import WireGuardWishes
 from coordinator.tailnet.actors import Actor
 from coordinator.tailnet.directory import Directory
@@ -22,8 +32,6 @@ from coordinator.wireguard.model import Gateway, Peer, Seen
 from coordinator.wireguard.wire import Noticed, Report
 
 ACTOR = Actor(kind="system", name="wireguard")
-TOLERANCE = timedelta(seconds=5)
-"""By which a gateway's clock may differ, and a handshake may lie outside of its window."""
 DRIFT = timedelta(seconds=60)
 """How long a gateway may report another version than its wish before that is an alert."""
 SILENCE = timedelta(minutes=2)
@@ -60,6 +68,7 @@ class WireGuardObservation:
         self._book = book
         self._wishes = wishes
         self._alerts = alerts
+        self.knocks = WireGuardKnocks(wishes)
         self._seen: dict[str, Seen] = dict(book.seen)
         self._gateways: dict[int, GatewayState] = {}
         self._unsaved: set[str] = set()
@@ -85,7 +94,7 @@ class WireGuardObservation:
             UnavailableError: what was noticed cannot be stored; the gateway reports it again.
         """
         now, state = self._tailnet.clock(), self.gateway(gateway.id)
-        holders = {key.public_key: peer for peer in self._book.peers.values() for key in peer.keys}
+        holders = self._holders(gateway)
         steps: list[Step] = []
         newest: dict[str, Seen] = {}
         for each in report.peers:
@@ -98,15 +107,42 @@ class WireGuardObservation:
             newest[each.public_key] = after
             steps += steps_of(gateway, peer, before, after)
         events = [each for each in report.events if _identity(each) not in state.events][:MAX_EVENTS]
-        alerts = [_alert(gateway, each) for each in events] + self._outside(newest, holders)
+        outside = self._outside(newest, holders)
+        told = {alert.public_key for alert in outside}
+        knocks = tuple(each for each in report.knocks if each.public_key not in told)
+        heard = self.knocks.hear(gateway, knocks, holders, now)
+        alerts = [*(_alert(gateway, each) for each in events), *outside, *heard.alerts]
         await self._record(steps, actor)
         await self._alerts.raise_all(alerts, actor)
+        for key in told:
+            self.knocks.begun(key, gateway, newest[key].endpoint, now)
+        self.knocks.keep(gateway, heard, now)
         state.events.extend(_identity(each) for each in events)
         self._keep(newest)
-        state.last_report, state.version, state.agent = now, report.version, report.agent[:100]
+        state.last_report, state.version, state.agent = now, report.version, visible(report.agent[:100])
         state.skew = report.now - now
         state.told.discard("silent-gateway")
         await self._look_at(gateway, state, now)
+
+    async def keys_changed(self, before: Gateway, told: Mapping[str, str], *, actor: Actor) -> None:
+        """A gateway has other keys than it had: its disk was lost, or somebody else has its token.
+
+        Raises:
+            UnavailableError: it cannot be stored.
+        """
+        text = "it had the public key {0} for {1}, and has another: devices need their configuration anew"
+        alerts = [
+            Alert(
+                kind="gateway-key-changed",
+                detail=text.format(key.public_key, key.key_id),
+                target=before.key,
+                name=before.name,
+                public_key=told[key.key_id],
+            )
+            for key in before.keys
+            if key.public_key and told.get(key.key_id, key.public_key) != key.public_key
+        ]
+        await self._alerts.raise_all(alerts, actor)
 
     async def look(self) -> None:
         """Sessions end, and gateways fall silent, without anybody saying so: notice it."""
@@ -151,6 +187,12 @@ class WireGuardObservation:
             raise
 
     # inner
+
+    def _holders(self, gateway: Gateway) -> dict[str, Peer]:
+        """Whose a key is on a gateway, living peers before former ones: of others it has nothing to say."""
+        here = [peer for peer in self._book.peers.values() if peer.gateway_id == gateway.id]
+        here.sort(key=lambda peer: peer.live)
+        return {key.public_key: peer for peer in here for key in peer.keys}
 
     def _keep(self, newest: dict[str, Seen]) -> None:
         for key, seen in newest.items():
@@ -227,8 +269,8 @@ def _identity(noticed: Noticed) -> tuple[str, datetime, str, str]:
 def _alert(gateway: Gateway, noticed: Noticed) -> Alert:
     return Alert(
         kind=noticed.kind,
-        detail=noticed.detail[:500],
+        detail=visible(noticed.detail[:500]),
         target=gateway.key,
         name=gateway.name,
-        public_key=noticed.public_key[:44],
+        public_key=visible(noticed.public_key[:44]),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from ipaddress import ip_address
 from typing import Any
 
 from coordinator.tailnet.actors import Actor
@@ -78,10 +79,19 @@ def differs(peer: Peer, wanted: PeerWanted, basis: Basis, gateway: Gateway | Non
         "name": wanted.name not in ("", peer.name),
         "end": basis == "standing" and peer.until != wanted.until,
         "team": wanted.team not in (None, peer.team),
+        "address": bool(wanted.addresses) and {*map(_canonical, wanted.addresses)} != {*peer.addresses},
         "keepalive": wanted.keepalive not in (None, peer.keepalive),
         "preshared key": wanted.preshared and not peer.newest_key().preshared,
     }
     return next((name for name, other in checks.items() if other), "")
+
+
+def _canonical(address: str) -> str:
+    """One spelling of an address; what is none stays as it is, and is nobody's."""
+    try:
+        return str(ip_address(address))
+    except ValueError:
+        return address
 
 
 def ends(wanted: PeerWanted, now: datetime) -> datetime | None:

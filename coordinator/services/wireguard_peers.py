@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from itertools import chain, count
 
 from acl import AccessProfile, Policy
 from coordinator.services.access import AccessService
@@ -234,6 +235,10 @@ class WireGuardPeers:
         """
         self._profile(wanted, policy)
 
+    def require_offered(self, wanted: PeerWanted) -> None:
+        """The same, of the policy in force."""
+        self._profile(wanted, self._access.rules.policy)
+
     def new_secret(self) -> str:
         """A preshared key."""
         return new_preshared_key(self._random_bytes)
@@ -294,8 +299,8 @@ class WireGuardPeers:
             mine = caller.user.id if caller.user is not None else None
             if wanted.user_id not in (None, mine) or wanted.service or wanted.standing or wanted.until:
                 raise ForbiddenError("only administrators say whose a device is, or that it may stay")
-            if wanted.addresses or wanted.team is not None:
-                raise ForbiddenError("only administrators choose addresses and teams")
+            if wanted.addresses or wanted.team is not None or wanted.since is not None:
+                raise ForbiddenError("only administrators choose addresses, teams and when a device begins")
             wanted = replace(wanted, user_id=mine)
         if wanted.access_id is not None:
             return "request", self._of_request(wanted, caller)
@@ -429,7 +434,10 @@ class WireGuardPeers:
             return name
         kept = (user.name or user.login).partition("@")[0] if user is not None else wanted.service
         stem = "".join(char if char.isascii() and char.isalnum() else "-" for char in kept.lower()).strip("-")
-        return f"{stem[:40].strip('-') or 'peer'}-{peer_id}"
+        base = f"{stem[:40].strip('-') or 'peer'}-{peer_id}"
+        # Somebody may have called another device so by hand.
+        more = (f"{base}-{number}" for number in count(2))
+        return next(name for name in chain([base], more) if not directory.wireguard.named("wgpeer", name))
 
     def _has_device(self, user_id: int, profile: str) -> bool:
         return any(

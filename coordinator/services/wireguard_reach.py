@@ -21,6 +21,7 @@ from coordinator.wireguard.profile_rules import (
     no_machines,
     profile_reach,
     wire_protocol,
+    with_name_servers,
 )
 from coordinator.wireguard.wire import Rule
 
@@ -63,12 +64,17 @@ class WireGuardReach:
         return gateway is not None and gateway.tailnet
 
     def of(self, peer: Peer) -> Reach:
-        """Rules, and routes for the device.
+        """Rules, and routes for the device; with the name servers of its gateway, where they are inside."""
+        self.refresh()
+        found, gateway = self._of(peer), self._book.gateways.get(peer.gateway_id)
+        return found if gateway is None else with_name_servers(found, gateway.dns)
+
+    def _of(self, peer: Peer) -> Reach:
+        """What profile and rules open.
 
         A device gets a route to the whole tailnet where rules speak of it: nodes come and go, and its file
         stays. What it may reach there is for the gateway and the nodes to hold it to.
         """
-        self.refresh()
         found = self._profile(peer)
         if not self.inside(peer):
             return found

@@ -11,6 +11,8 @@ from coordinator.wireguard.wire import SeenPeer
 
 CONNECTED = timedelta(seconds=180)
 """A session without a new handshake is over after this. Source: the WireGuard whitepaper, section 6.1."""
+TOLERANCE = timedelta(seconds=5)
+"""By which a gateway's clock may differ, and a handshake may lie outside of its window."""
 MAX_ENDPOINT = 100
 MAX_COUNT = (1 << 63) - 1
 
@@ -51,7 +53,7 @@ def sighting(before: Seen, told: SeenPeer, peer: Peer, now: datetime) -> Seen:
         before,
         peer_id=peer.id,
         latest_handshake=handshake,
-        endpoint=told.endpoint[:MAX_ENDPOINT] or before.endpoint,
+        endpoint=visible(told.endpoint[:MAX_ENDPOINT]) or before.endpoint,
         received_bytes=_count(told.received_bytes),
         sent_bytes=_count(told.sent_bytes),
         refused_packets=_count(told.refused_packets),
@@ -74,6 +76,11 @@ def steps_of(gateway: Gateway, peer: Peer, before: Seen, after: Seen) -> list[St
 def fresh(handshake: datetime | None, now: datetime) -> bool:
     """Whether a session of such a handshake is still alive."""
     return handshake is not None and now - handshake < CONNECTED
+
+
+def visible(text: str) -> str:
+    """A gateway's text without what commands a terminal or what no database keeps."""
+    return "".join(char if char.isprintable() else "?" for char in text)
 
 
 def growth(before: int, after: int) -> int:

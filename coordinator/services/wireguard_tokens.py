@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from coordinator.services.access import AccessService
 from coordinator.services.tailnet import Tailnet
 from coordinator.services.wireguard_book import WireGuardBook
+from coordinator.services.wireguard_peer_records import PeerWanted, ends
 from coordinator.tailnet.actors import Actor
 from coordinator.tailnet.bearer_tokens import (
     ENROLMENT_TOKEN,
@@ -41,18 +41,25 @@ class TokenWanted:
 
 
 class WireGuardTokens:
-    """Verbs on enrolment tokens."""
+    """Verbs on enrolment tokens.
+
+    Args:
+        tailnet: The writer.
+        book: What is published.
+        require_profile: Raises where gateways could not hold such a peer to its profile.
+        random_bytes: So many random bytes.
+    """
 
     def __init__(
         self,
         tailnet: Tailnet,
         book: WireGuardBook,
-        access: AccessService,
+        require_profile: Callable[[PeerWanted], None],
         random_bytes: Callable[[int], bytes],
     ) -> None:
         self._tailnet = tailnet
         self._book = book
-        self._access = access
+        self._require_profile = require_profile
         self._random_bytes = random_bytes
 
     def all(self) -> list[EnrolmentToken]:
@@ -74,6 +81,7 @@ class WireGuardTokens:
 
         Raises:
             InvalidError: it says too little, or its times make no sense.
+            ForbiddenError: its profile is not for plain devices.
             NotFoundError: no such user, profile or gateway.
         """
         now = self._tailnet.clock()
@@ -138,8 +146,18 @@ class WireGuardTokens:
             raise InvalidError("a peer that stays without access windows needs a reason (--reason)")
         if not standing and not wanted.profile:
             raise InvalidError("say which access profile the device is for: `profile`")
-        if wanted.profile:
-            self._access.rules.profile(wanted.profile)
+        # What could be no peer is refused now, to whoever can mend it, and not to the device.
+        peer = PeerWanted(
+            public_key="",
+            profile=wanted.profile,
+            user_id=wanted.user_id,
+            service=wanted.service,
+            standing=wanted.standing,
+            until=wanted.until,
+            reason=wanted.reason,
+        )
+        ends(peer, self._tailnet.clock())
+        self._require_profile(peer)
         if wanted.gateway:
             self._book.gateway(wanted.gateway)
 

@@ -81,7 +81,8 @@ class GatewayEndpoints:
             return problem(413, f"a report is at most {MAX_REPORT} bytes and {MAX_REPORTED_PEERS} peers")
         actor = Actor(kind="wireguard_gateway", name=gateway.name)
         with acting_from(Origin(source=request.remote or "")):
-            await self._gateways.reported(gateway, report.public_keys, actor=actor)
+            if await self._gateways.reported(gateway, report.public_keys, actor=actor):
+                await self._observation.keys_changed(gateway, report.public_keys, actor=actor)
             await self._observation.take(gateway, report, actor=actor)
         return web.Response(status=204)
 

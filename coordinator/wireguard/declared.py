@@ -51,9 +51,13 @@ def read_declaration(text: str) -> Declaration:
     """
     reader = _Reader()
     root = reader.compose(text)
+    if root is None:
+        # A template that failed, or a name of a field misspelt, must not take everything away.
+        message = "it declares nothing; write `gateways: []` and `peers: []` if all of it shall go"
+        raise PolicyError([Problem(code="declares-nothing", message=message)])
     found: dict[str, tuple[Item, ...]] = {}
     profiles: tuple[ProfileItem, ...] = ()
-    for key, node in reader.mapping(root, "the file") if root is not None else ():
+    for key, node in reader.mapping(root, "the file"):
         if key.value == "profiles":
             profiles = read_profiles(reader, node)
         elif key.value in _SECTIONS:
@@ -103,7 +107,10 @@ def _moment(value: Any) -> Any:
         if value.tzinfo is None:
             return None
     if isinstance(value, datetime):
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        try:
+            return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        except OverflowError:
+            return None
     if isinstance(value, date):
         return datetime(value.year, value.month, value.day, tzinfo=UTC)
     return None

@@ -86,13 +86,26 @@ def wg_quick(config: DeviceConfig) -> str:
     return "\n".join(lines) + "\n"
 
 
+class TooLongForQRError(ValueError):
+    """A text of more bytes than any QR code holds: a profile with hundreds of networks."""
+
+
 def qr_text(text: str) -> str:
-    """A QR code of a text in half blocks, for a terminal."""
+    """A QR code of a text in half blocks, for a terminal; TooLongForQRError."""
     drawn = io.StringIO()
-    segno.make(text, error="l", micro=False).terminal(drawn, compact=True)
+    _code(text).terminal(drawn, compact=True)
     return drawn.getvalue()
 
 
 def qr_svg(text: str) -> str:
-    """A QR code of a text as an SVG document."""
-    return str(segno.make(text, error="l", micro=False).svg_inline(scale=4))
+    """A QR code of a text as an SVG document; TooLongForQRError."""
+    return str(_code(text).svg_inline(scale=4))
+
+
+def _code(text: str) -> segno.QRCode:
+    try:
+        return segno.make_qr(text, error="l")
+    except segno.DataOverflowError:
+        raise TooLongForQRError(
+            f"{len(text.encode())} bytes are too many for a QR code (2953 at most): take the file"
+        ) from None

@@ -15,6 +15,9 @@ Network = IPv4Network | IPv6Network
 
 SMALLEST = {4: 30, 6: 126}
 """Longest prefix of a pool: one gateway and one peer."""
+_NOT_FOR_HOSTS = tuple(
+    map(ip_network, ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "240.0.0.0/4"))
+) + tuple(map(ip_network, ("::/8", "fe80::/10", "ff00::/8")))
 MOST_STEPS = 1 << 20
 """Addresses looked at in one search: a full pool ends with an error, not with a hang."""
 
@@ -124,8 +127,11 @@ def _network(text: str) -> Network:
         network = ip_network(text.strip())
     except ValueError as error:
         raise PoolError(f"`{text}` is not a network such as 10.90.0.0/24: {error}") from None
+    if "%" in text:
+        raise PoolError(f"`{text}` is not a network such as fd00:90::/64: a zone means nothing elsewhere")
     if network.prefixlen > SMALLEST[network.version]:
         raise PoolError(f"{network} is too small: a pool has at least one gateway and one peer")
-    if network.is_multicast or network.is_loopback or network.is_unspecified or network.is_link_local:
-        raise PoolError(f"{network} is not for addresses of hosts")
+    for other in _NOT_FOR_HOSTS:
+        if network.version == other.version and network.overlaps(other):
+            raise PoolError(f"{network} overlaps with {other}, which is not for addresses of hosts")
     return network

@@ -7,9 +7,17 @@ in.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network, summarize_address_range
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_network,
+    summarize_address_range,
+)
 from typing import TypeVar
 
 from acl.addresses import EXIT_ROUTES, AddressRange
@@ -17,6 +25,7 @@ from acl.compile import NO_PEERS, Peers, SpecMaker
 from acl.document import AccessProfile, Policy
 from acl.ports import ALL_PORTS, PortRange, parse_ports, parse_protocol
 from acl.selectors import parse_selector, split_destination
+from coordinator.wireguard.pools import host_prefix
 from coordinator.wireguard.wire import Proto, Rule
 
 Machines = Callable[[tuple[str, ...]], tuple[str, ...]]
@@ -37,6 +46,19 @@ class Reach:
 
 class UnsupportedProfileError(ValueError):
     """A profile that a gateway cannot hold anybody to; says why."""
+
+
+def with_name_servers(reach: Reach, servers: Iterable[str]) -> Reach:
+    """A reach that is not empty, and port 53 of the gateway's own name servers beside it.
+
+    A device asks them for every name while its tunnel is up. Public ones it reaches without the tunnel, so
+    they stay outside.
+    """
+    inner = [host_prefix(server) for server in servers if not ip_address(server).is_global]
+    if not inner or not reach.rules:
+        return reach
+    asking = tuple(Rule(networks=tuple(inner), proto=proto, ports=((53, 53),)) for proto in ("udp", "tcp"))
+    return Reach(rules=(*reach.rules, *asking), routes=collapsed({*reach.routes, *inner}))
 
 
 def no_machines(selectors: tuple[str, ...]) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ Keys are standard base64 of 32 bytes, as `wg` prints them; times are RFC 3339 in
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -23,6 +23,8 @@ WISH_PATH = "/gateway/v1/wish"
 REPORT_PATH = "/gateway/v1/report"
 MAX_WAIT_SECONDS = 55
 
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+"""A time with its zone: others could not be compared with the server's."""
 Proto = Literal["tcp", "udp", "icmp", "any"]
 Problem = Literal[
     "unknown-peer",
@@ -104,7 +106,7 @@ class SeenPeer(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     public_key: str
     interface: str
     endpoint: str = ""
-    latest_handshake: datetime | None = None
+    latest_handshake: Moment | None = None
     received_bytes: int = 0
     sent_bytes: int = 0
     refused_packets: int = 0
@@ -114,9 +116,21 @@ class Noticed(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Something out of the ordinary; `public_key` where a peer is concerned."""
 
     kind: Problem
-    at: datetime
+    at: Moment
     detail: str
     public_key: str = ""
+
+
+class Knocked(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Handshakes begun by the holder of a key that is in no window, `count` since it was told last.
+
+    The key is proven: the initiation was made with its private half. Endpoint and time are those of the last.
+    """
+
+    public_key: str
+    endpoint: str
+    at: datetime
+    count: int = 1
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -127,9 +141,11 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """
 
     version: str
-    now: datetime
+    now: Moment
     public_keys: dict[str, str]
     peers: tuple[SeenPeer, ...] = ()
     events: tuple[Noticed, ...] = ()
     agent: str = ""
     """Name and version of the program."""
+    knocks: tuple[Knocked, ...] = ()
+    """Each key once a minute at most, some keys of each report; like events, until answered."""

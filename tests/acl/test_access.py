@@ -119,3 +119,34 @@ def test_allow_all_against_nothing_names_every_pair() -> None:
     shown = changes(NOTHING, acl("*", "*:*"))
     assert "+ laptop -> phone: any:*" in shown
     assert not any("laptop -> laptop" in line for line in shown)
+
+
+def test_what_a_plain_peer_reaches_through_its_gateway_alone() -> None:
+    facts = TailnetFacts(
+        users=USERS,
+        peers={"phone": ["10.93.0.2"], "printer": ["10.93.0.3"]},
+        peer_profiles={"phone": "db"},
+    )
+    texts = [
+        f"""{{{TAGS}, "acls": [{acls}],
+             "access": {{"profiles": {{"db": {{"src": ["bob@"], "dst": ["10.20.0.5:{port}"], "proto": "tcp",
+                                              "maxDuration": "1h"}}}}}}}}"""
+        for acls, port in (
+            ("", 5432),
+            (
+                """{"action": "accept", "src": ["wg:phone"], "proto": "tcp",
+                    "dst": ["10.30.0.0/24:22", "10.0.0.7:80", "tag:web:443", "wg:printer:9100"]}""",
+                5433,
+            ),
+        )
+    ]
+    old, new = (PolicyIndex(parse_policy(text), facts, NODES) for text in texts)
+    found = [str(each) for each in access_changes(old, new, NODES, USERS, {}) if each.source == "wg:phone"]
+    assert sorted(found) == [
+        "+ wg:phone -> 10.0.0.0/24 behind router: tcp:80",
+        "+ wg:phone -> 10.20.0.5/32: tcp:5433",
+        "+ wg:phone -> 10.30.0.0/24: tcp:22",
+        "+ wg:phone -> web: tcp:443",
+        "+ wg:phone -> wg:printer: tcp:9100",
+        "- wg:phone -> 10.20.0.5/32: tcp:5432",
+    ]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from acl import PolicyError
-from coordinator.assembly import Services, open_store, start_services
+from coordinator.assembly import ServerKeys, Services, open_store, start_services
 from coordinator.settings.load import load_settings
 from coordinator.tailnet.actors import Actor
 
@@ -23,7 +23,7 @@ async def services(directory: Path, stack: AsyncExitStack) -> Services:
     )
     settings, _ = load_settings(config, {})
     store = await open_store(settings.database, stack, bytes(32))
-    return await start_services(settings, stack, store, certificate_sha256=None)
+    return await start_services(settings, stack, store, ServerKeys(noise="", relay_certificate=None))
 
 
 async def test_what_was_stored_is_there_after_a_restart(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from coordinator.assembly import Services, open_store, start_services
+from coordinator.assembly import ServerKeys, Services, open_store, start_services
 from coordinator.services.wireguard_gateways import GatewayWanted, pools_from
 from coordinator.services.wireguard_peer_records import PeerWanted, WireGuardCaller
 from coordinator.settings.load import load_settings
@@ -25,7 +25,7 @@ async def services(directory: Path, stack: AsyncExitStack) -> Services:
     )
     settings, _ = load_settings(config, {})
     store = await open_store(settings.database, stack, bytes(32))
-    return await start_services(settings, stack, store, certificate_sha256=None)
+    return await start_services(settings, stack, store, ServerKeys(noise="", relay_certificate=None))
 
 
 async def test_everything_is_stored_and_found_again(tmp_path: Path) -> None:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
+from hashlib import sha256
 from pathlib import Path
+
+from nacl.bindings import crypto_scalarmult_base
 
 from coordinator.tailnet.actors import Actor
 from tests.support.page_commands import run_shown
@@ -20,6 +24,13 @@ async def report_keys(server: Running) -> None:
     for gateway in gateways.all():
         keys = {key.key_id: public_key(f"{gateway.name} {key.key_id}") for key in gateway.keys}
         await gateways.reported(gateway, keys, actor=ACTOR)
+
+
+def made_key(folder: Path, name: str) -> str:
+    """`wg genkey > NAME.key`; returns the public half."""
+    raw = sha256(name.encode()).digest()
+    (folder / f"{name}.key").write_text(b64encode(raw).decode())
+    return b64encode(crypto_scalarmult_base(raw)).decode()
 
 
 async def test_the_commands_of_the_page_work(tmp_path: Path) -> None:
@@ -39,8 +50,9 @@ async def test_the_commands_of_the_page_work(tmp_path: Path) -> None:
         for command in commands:
             await report_keys(server)
             spelled = re.sub(
-                r"\$\(wg pubkey < (\w+)\.key\)", lambda match: public_key(match[1]), command
+                r"\$\(wg pubkey < (\w+)\.key\)", lambda match: made_key(tmp_path, match[1]), command
             ).replace("wireguard.yaml", str(file))
+            spelled = re.sub(r"--private-key (\w+\.key)", rf"--private-key {tmp_path}/\1", spelled)
             outputs[command] = await run_shown(server, command, spelled)
     listed = next(each for command, each in outputs.items() if command.startswith("wireguard peers list"))
     assert "adas-laptop | active" in re.sub(" +", " ", listed)
@@ -50,4 +62,5 @@ async def test_the_commands_of_the_page_work(tmp_path: Path) -> None:
     assert "video" in outputs["audit list --action profile.create"]
     code = next(each for command, each in outputs.items() if "--qr" in command)
     assert "AllowedIPs = 10.20.0.5/32" in code
+    assert "\nPrivateKey = " in code
     assert "█" in code or "▀" in code

@@ -73,7 +73,10 @@ class Bridge:
         self._hosts = 0
         self._open = True
         self._remove_all()
-        _run("ip", "link", "add", self.name, "type", "bridge")
+        # Without an address of its own a bridge takes the lowest of its ports': one more host, and the others
+        # look for the server at an address it no longer has, for many seconds.
+        mac = f"02:97:00:00:00:{self.number:02x}"
+        _run("ip", "link", "add", self.name, "address", mac, "type", "bridge")
         _run("ip", "link", "set", self.name, "up")
 
     def server_address(self) -> str:

@@ -170,6 +170,31 @@ class Device:
             return probe.connect_ex((target, port)) == 0
 
 
+class Pinging:
+    """A device whose user tries all the time, every 20 ms; notes when answers came, as Unix times."""
+
+    def __init__(self, device: Device) -> None:
+        self._device = device
+        self._stopping = threading.Event()
+        self.answered: list[float] = []
+
+    def __enter__(self) -> Self:
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        with self._device.flow() as flow:
+            while not self._stopping.is_set():
+                if flow.echo(within=0.02):
+                    self.answered.append(time.time())
+                    time.sleep(0.02)
+
+
 class WireguardLab:
     """Everything in one; a context manager that leaves nothing behind."""
 

@@ -18,9 +18,12 @@ def duration(body: Body, name: str, default: timedelta) -> timedelta:
     if not text:
         return default
     try:
-        return timedelta(seconds=duration_seconds("0s" if text == "0" else text))
+        found = timedelta(seconds=duration_seconds("0s" if text == "0" else text))
     except (DurationError, OverflowError):
         raise InvalidError(f"`{name}`: `{text[:40]}` is not a duration such as 90m, 4h or 7d") from None
+    if found < timedelta():
+        raise InvalidError(f"`{name}`: `{text[:40]}` is less than nothing")
+    return found
 
 
 def number(body: Body, name: str, default: int) -> int:

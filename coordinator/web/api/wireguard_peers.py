@@ -13,20 +13,22 @@ from aiohttp import web
 
 from coordinator.services.users import UserService
 from coordinator.services.wireguard import WireGuard
+from coordinator.services.wireguard_book import unknown_peer
 from coordinator.services.wireguard_openings import OpenNow
 from coordinator.services.wireguard_peer_records import PeerWanted, WireGuardCaller, require_own
 from coordinator.services.wireguard_peers import DEFAULT_OVERLAP
 from coordinator.services.wireguard_preshared import require_readable
-from coordinator.tailnet.errors import ConflictError, InvalidError
+from coordinator.tailnet.errors import ConflictError, InvalidError, NotFoundError
 from coordinator.web.api.acting import acting
 from coordinator.web.api.body import Body, find_user, query_flag
 from coordinator.web.api.wireguard_body import duration, number
 from coordinator.web.api.wireguard_views import config_view, peer_view
-from coordinator.wireguard.device_config import device_config, qr_svg, wg_quick
+from coordinator.wireguard.device_config import TooLongForQRError, device_config, qr_svg, wg_quick
 from coordinator.wireguard.model import Gateway, Peer
 
 BASE = "/api/v1/wireguard/peers"
 _ONE = f"{BASE}/{{peer}}"
+STATES = ("active", "waiting", "scheduled", "ended")
 CALLER = web.RequestKey("wireguard_caller", WireGuardCaller)
 
 
@@ -57,11 +59,14 @@ class WireGuardPeerRoutes:
     async def _list(self, request: web.Request) -> web.Response:
         """Living peers; `all` shows ended ones, too; `gateway`, `user`, `profile`, `state` narrow it."""
         everything = query_flag(request, "all")
+        state = request.query.get("state", "")
+        if state not in ("", *STATES):
+            raise InvalidError(f"`state`: `{state[:40]}` is none of {', '.join(STATES)}")
         open_now = self._wireguard.openings.open_now(self._wireguard.clock())
         found = [
             self._view(peer, open_now)
             for peer in sorted(self._wireguard.book.peers.values(), key=lambda peer: peer.id)
-            if peer.live or everything
+            if peer.live or everything or state == "ended"
         ]
         for name in ("gateway", "user", "profile", "state"):
             wanted = request.query.get(name)
@@ -98,8 +103,7 @@ class WireGuardPeerRoutes:
 
     async def _config(self, request: web.Request) -> web.Response:
         """As JSON; with `format=conf` the file alone, with `format=svg` its QR code."""
-        peer = self._find(request)
-        require_own(peer, _caller(request))
+        peer = self._own(request)
         if not peer.live:
             raise ConflictError(f"peer `{peer.name}` has ended: there is nothing to connect to")
         require_readable(peer)
@@ -112,12 +116,17 @@ class WireGuardPeerRoutes:
             case "conf":
                 return web.Response(text=wg_quick(config))
             case "svg":
-                return web.Response(text=qr_svg(wg_quick(config)), content_type="image/svg+xml")
+                try:
+                    picture = qr_svg(wg_quick(config))
+                except TooLongForQRError as error:
+                    raise ConflictError(str(error)) from error
+                return web.Response(text=picture, content_type="image/svg+xml")
             case other:
                 raise InvalidError(f"`format`: `{other[:40]}` is none of json, conf and svg")
 
     async def _rotate(self, request: web.Request) -> web.Response:
-        caller, peer = _caller(request), self._find(request)
+        # Before anything is said of the body: that would tell others of the peer.
+        caller, peer = _caller(request), self._own(request)
         body = await Body.read(request)
         overlap = duration(body, "overlap", DEFAULT_OVERLAP)
         changed = await self._wireguard.peers.rotate(peer.id, body.text("publicKey"), overlap, caller)
@@ -129,12 +138,20 @@ class WireGuardPeerRoutes:
         return web.json_response(self._with_config(changed))
 
     async def _revoke(self, request: web.Request) -> web.Response:
-        peer = self._find(request)
+        peer = self._own(request)
         ended = await self._wireguard.peers.revoke(peer.id, _caller(request))
         return web.json_response({"peer": self._view(ended)})
 
     def _find(self, request: web.Request) -> Peer:
         return self._wireguard.book.peer(request.match_info["peer"])
+
+    def _own(self, request: web.Request) -> Peer:
+        peer = self._find(request)
+        try:
+            require_own(peer, _caller(request))
+        except NotFoundError:
+            raise unknown_peer(request.match_info["peer"]) from None
+        return peer
 
     def _with_config(self, peer: Peer) -> dict[str, Any]:
         config = device_config(peer, *self._gateway_and_routes(peer))
@@ -156,6 +173,7 @@ class WireGuardPeerRoutes:
             user,
             openings.opening(peer, now, open_now),
             self._wireguard.observation.of_peer(peer),
+            self._wireguard.observation.knocks.of_peer(peer, now),
         )
 
 

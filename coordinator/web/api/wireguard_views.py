@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from coordinator.services.wireguard_knocks import Knocking
 from coordinator.services.wireguard_observation import GatewayState
 from coordinator.tailcfg.codec import go_time
 from coordinator.tailnet.bearer_tokens import ENROLMENT_TOKEN, GATEWAY_TOKEN
@@ -51,7 +52,13 @@ def gateway_view(gateway: Gateway, state: GatewayState, wished: str, peers: int)
 
 
 def peer_view(
-    peer: Peer, state: str, gateway: str, user: str, opening: Opening | None, seen: Seen | None
+    peer: Peer,
+    state: str,
+    gateway: str,
+    user: str,
+    opening: Opening | None,
+    seen: Seen | None,
+    knocking: Knocking | None = None,
 ) -> dict[str, Any]:
     """A peer."""
     return {
@@ -88,6 +95,17 @@ def peer_view(
         "end_reason": peer.end_reason,
         "declared": peer.declared,
         **seen_view(seen),
+        "knocking": None if knocking is None else knocking_view(knocking),
+    }
+
+
+def knocking_view(knocking: Knocking) -> dict[str, Any]:
+    """Handshakes that are tried while nothing is open."""
+    return {
+        "since": go_time(knocking.since),
+        "last": go_time(knocking.last),
+        "endpoint": knocking.endpoint,
+        "count": knocking.count,
     }
 
 

@@ -8,6 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from coordinator.cli.main import app
 from tests.coordinator.cli.conftest import CommandLine
 
 
@@ -73,3 +77,16 @@ def test_configtest(tmp_path: Path) -> None:
     shown = run("configtest", "-c", str(config)).stderr
     for words in ("policy.path", "no DERP region", "tls_cert_path"):
         assert words in shown
+
+
+def test_every_command_has_help() -> None:
+    """The texts are markup to what prints them: a bracket at the wrong place ends the program."""
+    runner, waiting, seen = CliRunner(), [([], get_command(app))], 0
+    while waiting:
+        path, command = waiting.pop()
+        answer = runner.invoke(app, [*path, "--help"])
+        assert (answer.exit_code, answer.exception) == (0, None), path
+        assert "Usage:" in answer.output
+        waiting += [([*path, name], each) for name, each in getattr(command, "commands", {}).items()]
+        seen += 1
+    assert seen > 50

@@ -8,8 +8,10 @@ import pytest
 
 from coordinator.cli.policy import _destination
 from tests.coordinator.cli.conftest import POLICY, CommandLine
+from tests.support.fake_gateway import FakeGateway
 from tests.support.fake_tailscaled import FakeTailscaled
 from tests.support.server_in_process import running_server
+from tests.support.wireguard_records import public_key
 
 
 async def test_get_prints_the_text_itself(cli: CommandLine) -> None:
@@ -156,8 +158,33 @@ async def test_declared_profiles_count_everywhere(tmp_path: Path) -> None:
 def empty(folder: Path) -> Path:
     """A declaration of nothing."""
     path = folder / "empty.yaml"
-    path.write_text("")
+    path.write_text("profiles: {}\n")
     return path
+
+
+async def test_explain_knows_what_is_open_for_plain_peers(tmp_path: Path) -> None:
+    policy = """{"acls": [{"action": "accept", "src": ["wg:alone", "wg:inside"], "dst": ["10.9.0.9:80"]}],
+      "access": {"profiles": {"db": {"src": ["alice@"], "dst": ["10.9.0.5:5432"], "proto": "tcp"}}}}"""
+    async with running_server(tmp_path, policy) as server:
+        cli = CommandLine(server)
+        await server.call("POST", "/api/v1/user", json={"name": "alice"})
+        for number, name in enumerate(("alone", "inside"), start=1):
+            body = {"name": name, "host": "vpn.example.com", "pools": [f"10.9{number}.0.0/24"]}
+            made = await server.call(
+                "POST", "/api/v1/wireguard/gateways", json={**body, "tailnet": name == "inside"}
+            )
+            await FakeGateway(server.url, str(made["token"]), name).start()
+            peer = ("--user", "alice", "--profile", "db", "--gateway", name, "--name", name)
+            await cli.ok("wireguard", "peers", "create", public_key(number), *peer)
+            shown = await cli.ok("policy", "explain", f"wg:{name}", "10.9.0.5:5432/tcp")
+            assert shown.startswith("allowed by access.profiles[db]")
+            await cli.refused("policy", "explain", f"wg:{name}", "10.9.0.5:22")
+        # Rules mean no peer of a gateway that is no node.
+        assert "allowed by acls[0]" in await cli.ok("policy", "explain", "wg:inside", "10.9.0.9:80")
+        await cli.refused("policy", "explain", "wg:alone", "10.9.0.9:80")
+        narrower = tmp_path / "narrower.hujson"
+        narrower.write_text(policy.replace('"wg:inside"', '"wg:other"'))
+        assert "- wg:inside -> 10.9.0.9/32: any:80" in await cli.ok("policy", "diff", str(narrower))
 
 
 async def test_a_failing_test_is_underlined(cli: CommandLine, tmp_path: Path) -> None:

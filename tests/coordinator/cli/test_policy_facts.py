@@ -50,3 +50,18 @@ def test_what_is_no_snapshot_is_named(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     with pytest.raises(CommandError, match=r"nodes\.json"):
         load_tailnet(path, server=False)
+
+
+def test_peers_and_what_is_open_for_them(tmp_path: Path) -> None:
+    path = tmp_path / "nodes.json"
+    peers = [
+        {"name": "phone", "addresses": ["10.93.0.2"], "profile": "db", "tailnet": True},
+        {"name": "old", "addresses": ["10.93.0.3"]},
+        {"name": "alone", "addresses": ["10.90.0.2"], "profile": "db", "tailnet": False},
+    ]
+    path.write_text(json.dumps({"users": [USER], "nodes": [], "peers": peers}))
+    tailnet = load_tailnet(path, server=False)
+    assert tailnet.facts.peers == {"phone": ["10.93.0.2"], "old": ["10.93.0.3"]}
+    assert tailnet.facts.peer_profiles == {"phone": "db"}
+    assert tailnet.outside["alone"].peers == {"alone": ["10.90.0.2"]}
+    assert tailnet.outside["alone"].peer_profiles == {"alone": "db"}

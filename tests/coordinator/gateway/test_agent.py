@@ -1,8 +1,10 @@
 """The three loops, with a machine that is only remembered and a server in a thread."""
 
 import asyncio
+import base64
+import os
 import socket
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -15,6 +17,7 @@ from coordinator.gateway import agent as module
 from coordinator.gateway import clock, seen
 from coordinator.gateway.agent import Agent, read_clocks
 from coordinator.gateway.commands import CommandError
+from coordinator.gateway.ear import Ear
 from coordinator.gateway.link import Link
 from coordinator.gateway.machine import Machine
 from coordinator.gateway.plan import Make, Run, Step
@@ -23,6 +26,9 @@ from coordinator.gateway.seen import Link as SeenLink
 from coordinator.gateway.seen import Seen, Wireguard
 from coordinator.gateway.state import State, StateError
 from tests.coordinator.gateway.builders import interface, key, peer
+from tests.coordinator.gateway.initiations import initiation, public_of
+from tests.coordinator.gateway.test_nflog import message
+from tests.coordinator.gateway.test_packets import IPV4
 from tests.support.fake_gateway_server import TOKEN, FakeGatewayServer
 
 
@@ -36,6 +42,7 @@ class Rules:
     there: bool = True
     forgotten: int = 0
     untouched: bool = True
+    meanwhile: Callable[[], None] = lambda: None
 
     def forget(self) -> None:
         self.forgotten += 1
@@ -44,6 +51,7 @@ class Rules:
         if self.error is not None:
             raise self.error
         self.table = wanted
+        self.meanwhile()
         altered, self.altered = self.altered, False
         return altered
 
@@ -63,6 +71,22 @@ class Remembered(Machine):
     steps: list[Step] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     error: Exception | None = None
+    deaf: bool = False
+
+    def __post_init__(self) -> None:
+        ours, self.kernel = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        ours.setblocking(False)
+
+        async def run(argv: tuple[str, ...], stdin: str) -> str:
+            if self.deaf:
+                raise CommandError("no log")
+            return ""
+
+        self.ear = Ear(run, lambda: ours)
+
+    def knock(self, gateway_key: str, private: bytes) -> None:
+        """A device begins a handshake."""
+        self.kernel.send(message(IPV4 + initiation(gateway_key, private)))
 
     async def look(self, names: Iterable[str]) -> Seen:
         if self.error is not None:
@@ -360,3 +384,57 @@ async def test_an_error_of_ours_ends_nothing(tmp_path: Path, server: FakeGateway
             it.machine.error = None
             server.wish(peers=(now_peer(3),))  # type: ignore[arg-type]
             await until(lambda: it.machine.keys == [key(3)])
+
+
+async def test_who_knocked_is_answered_when_its_window_opens(
+    tmp_path: Path, server: FakeGatewayServer
+) -> None:
+    private = os.urandom(32)
+    public = base64.b64encode(public_of(private)).decode()
+    async with gateway(tmp_path, server) as it, running(it):
+        await until(lambda: it.machine.keys == [key(2)])
+        assert it.machine.rules.table is not None
+        assert it.machine.rules.table.knock_ports == (51820,)
+        await until(lambda: server.reports and server.reports[-1].public_keys)
+        it.machine.knock(server.reports[-1].public_keys["k0"], private)
+        await until(lambda: it.machine.ear.knocks.to_tell(read_clocks().wall))
+        server.wish(peers=(now_peer(2), msgspec.structs.replace(now_peer(3), public_key=public)))  # type: ignore[arg-type]
+        await until(lambda: public in it.machine.keys)
+        assert "Endpoint = 127.0.0.1:33662" in woken(it)
+        await until(lambda: any(each.knocks for each in server.reports))
+        (knock,) = next(each.knocks for each in server.reports if each.knocks)
+        assert (knock.public_key, knock.endpoint, knock.count) == (public, "127.0.0.1:33662", 1)
+        assert sum(len(each.knocks) for each in server.reports) == 1
+
+
+async def test_who_knocks_at_the_last_moment_is_answered_too(
+    tmp_path: Path, server: FakeGatewayServer
+) -> None:
+    private = os.urandom(32)
+    public = base64.b64encode(public_of(private)).decode()
+    async with gateway(tmp_path, server) as it, running(it):
+        await until(lambda: server.reports and server.reports[-1].public_keys)
+        gateway_key = server.reports[-1].public_keys["k0"]
+        it.machine.rules.meanwhile = lambda: it.machine.knock(gateway_key, private)
+        server.wish(peers=(msgspec.structs.replace(now_peer(3), public_key=public),))  # type: ignore[arg-type]
+        await until(lambda: public in it.machine.keys)
+        assert "Endpoint = 127.0.0.1:33662" in woken(it)
+
+
+async def test_where_nothing_can_be_heard_that_is_told_once(
+    tmp_path: Path, server: FakeGatewayServer
+) -> None:
+    async with gateway(tmp_path, server) as it:
+        it.machine.deaf = True
+        async with running(it):
+            await until(lambda: server.kinds() == ["apply-failed"])
+            assert "are not heard" in server.events[0].detail
+            assert it.machine.rules.table is not None
+            assert it.machine.rules.table.knock_ports == ()
+            assert it.machine.keys == [key(2)]
+
+
+def woken(it: Gateway) -> list[str]:
+    """Lines of the last peers that were added."""
+    added = [step.stdin for step in it.machine.steps if isinstance(step, Run) and "[Peer]" in step.stdin]
+    return added[-1].splitlines()

@@ -55,6 +55,8 @@ def test_a_thousand_peers_are_held_once_and_not_parsed_again() -> None:
         ({"keepalive_seconds": 70000}, "keepalive"),
         ({"allowed_ips": ()}, "no address"),
         ({"allowed_ips": ("0.0.0.0/0",)}, "every address"),
+        ({"allowed_ips": ("10.99.0.2", "fd00::7%eth0")}, "names a zone"),
+        ({"rules": (Rule(networks=("fd00::%eth0/64",)),)}, "rule 1: `fd00::%eth0/64` names a zone"),
         ({"allowed_ips": ("10.99.0.2 }; flush ruleset",)}, "does not appear to be"),
         ({"rules": (Rule(networks=()),)}, "rule 1: no network"),
         ({"rules": (Rule(networks=("10.0.0.0/8",)), Rule(networks=("x",)))}, "rule 2"),
@@ -84,6 +86,7 @@ def test_a_wrong_peer_is_left_out_alone(fields: dict[str, object], says: str) ->
         ({"addresses": ()}, "no address"),
         ({"addresses": ("10.0.0.1/0",)}, "everything"),
         ({"addresses": ("x",)}, "does not appear"),
+        ({"addresses": ("fd00::1%eth0/64",)}, "names a zone"),
         ({"mtu": 1200, "addresses": ("fd00::1/64",)}, "MTU"),
     ],
 )

@@ -4,7 +4,18 @@ from collections.abc import Collection
 
 from coordinator.gateway import seen
 from coordinator.gateway.clock import Time
-from coordinator.gateway.plan import Applied, Key, Make, Plan, Remark, Run, alias, plan, without_peers
+from coordinator.gateway.plan import (
+    Applied,
+    Endpoints,
+    Key,
+    Make,
+    Plan,
+    Remark,
+    Run,
+    alias,
+    plan,
+    without_peers,
+)
 from coordinator.gateway.seen import Link, Seen, Wireguard
 from coordinator.gateway.target import Target, target
 from coordinator.wireguard.wire import Wish
@@ -47,9 +58,16 @@ def reality(given: Wish, **peers: seen.Peer) -> Seen:
     )
 
 
-def planned(given: Wish, there: Seen, applied: Applied | None = None, known: Collection[str] = ()) -> Plan:
+def planned(
+    given: Wish,
+    there: Seen,
+    applied: Applied | None = None,
+    known: Collection[str] = (),
+    endpoints: Endpoints | None = None,
+) -> Plan:
     """With the keys above."""
-    return plan(wanted(given, there), there, keys=KEYS, applied=applied or {}, known=known)
+    aim = wanted(given, there)
+    return plan(aim, there, keys=KEYS, applied=applied or {}, known=known, endpoints=endpoints or {})
 
 
 def applied_to(given: Wish) -> Applied:
@@ -212,3 +230,33 @@ def test_without_rules_nobody_may_be_there() -> None:
 
 def test_the_mark() -> None:
     assert alias("wg0").argv[-1] == seen.ALIAS
+
+
+def test_a_peer_that_knocked_is_woken_in_the_same_step() -> None:
+    before, given = wish(peer(2)), wish(peer(2), peer(3), peer(4, keepalive_seconds=20), peer(5))
+    knocked = {("wg0", key(n)): f"192.0.2.{n}:4" for n in (2, 3, 4)}
+    result = planned(given, reality(before), applied_to(before), endpoints=knocked)
+    added, *calming = (step for step in result.opening if isinstance(step, Run))
+    assert [line for line in added.stdin.splitlines() if line.startswith(("Endp", "Pers"))] == [
+        "Endpoint = 192.0.2.3:4",
+        "PersistentKeepalive = 25",
+        "Endpoint = 192.0.2.4:4",
+        "PersistentKeepalive = 20",
+        "PersistentKeepalive = off",
+    ]
+    # Only where the keepalive was nobody's wish.
+    assert calming == [Run(argv=("wg", "set", "wg0", "peer", key(3), "persistent-keepalive", "off"))]
+
+
+def test_a_peer_that_is_there_keeps_its_endpoint() -> None:
+    before, given = wish(peer(2)), wish(peer(2, allowed_ips=("10.99.0.77/32",)))
+    result = planned(given, reality(before), endpoints={("wg0", key(2)): "192.0.2.9:9"})
+    assert not any("192.0.2.9" in step.stdin for step in result.opening if isinstance(step, Run))
+
+
+def test_a_new_interface_is_up_before_its_peers_are_calmed() -> None:
+    result = planned(wish(peer(2)), Seen(), endpoints={("wg0", key(2)): "192.0.2.9:9"})
+    assert isinstance(result.opening[-1], Run)
+    assert result.opening[-1].argv[-1] == "off"
+    assert isinstance(result.opening[-2], Run)
+    assert " up\n" in result.opening[-2].stdin

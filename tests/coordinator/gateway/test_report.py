@@ -6,7 +6,7 @@ from coordinator.gateway.plan import Key
 from coordinator.gateway.report import report
 from coordinator.gateway.seen import Seen, Wireguard
 from coordinator.gateway.target import target
-from coordinator.wireguard.wire import Noticed, SeenPeer
+from coordinator.wireguard.wire import Knocked, Noticed, SeenPeer
 from tests.coordinator.gateway.builders import NOW, key, peer, wish
 
 
@@ -35,7 +35,9 @@ def test_a_report() -> None:
         counters={f"refused_{ident}": (8, 800)},
         events=(event,),
         agent="coordinator 1",
+        knocks=(Knocked(public_key=key(5), endpoint="192.0.2.1:5", at=NOW),),
     )
+    assert [each.public_key for each in made.knocks] == [key(5)]
     assert made.public_keys == {"k0": key(900)}
     assert (made.version, made.now, made.events, made.agent) == ("7", NOW, (event,), "coordinator 1")
     assert made.peers == (

@@ -148,3 +148,13 @@ def test_a_name_stays_inside_its_comment() -> None:
 def test_the_rules_of_a_target() -> None:
     found = Target(interfaces=(interface(),), devices={"x": device(2)}, masquerade=False)
     assert table_of(found) == Table(interfaces=("wg0",), devices={"x": device(2)}, masquerade=False)
+
+
+def test_knocks_are_listened_for_while_somebody_listens() -> None:
+    deaf, hearing = table(), table(knock_ports=(51820, 51821))
+    assert "log group" not in whole(deaf, {}, NOW)
+    (rule,) = [line for line in whole(hearing, {}, NOW).splitlines() if "log group" in line]
+    assert "knocks udp dport { 51820, 51821 } udp length 156 @th,64,32 0x1000000 limit rate" in rule
+    assert changes(deaf, hearing, NOW).splitlines() == ["flush chain inet coordinator_gateway knocks", rule]
+    assert changes(hearing, deaf, NOW) == "flush chain inet coordinator_gateway knocks\n"
+    assert table_of(Target(), (7,)).knock_ports == (7,)

@@ -64,6 +64,14 @@ def test_chosen_addresses() -> None:
     ):
         with pytest.raises(error):
             claim(there, POOL, (wrong,))
+    assert claim(there, POOL, ("10.90.0.6", "fd00:90::ab")) == ("10.90.0.6", "fd00:90::ab")
+    for many, said in (
+        (("10.90.0.5", "10.90.0.6"), "second address"),
+        (("10.90.0.6", "10.90.0.6"), "second address"),
+        (("fd00:90::7%eth0",), "zone"),
+    ):
+        with pytest.raises(InvalidError, match=said):
+            claim(there, POOL, many)
 
 
 def test_pools_of_teams() -> None:

@@ -101,9 +101,9 @@ async def test_what_was_made_by_hand_stays_unless_it_is_named(bench: Bench) -> N
     await run(bench, text.split("peers:")[0])
     assert bench.wireguard.book.peer("by-hand") == by_hand
     with pytest.raises(ConflictError, match="has 1 peers"):
-        await run(bench, "")
+        await run(bench, "gateways: []")
     await bench.wireguard.peers.revoke(by_hand.id, ADMIN)
-    assert said(await run(bench, "")) == [("delete", "gateway", "gw", "")]
+    assert said(await run(bench, "gateways: []")) == [("delete", "gateway", "gw", "")]
 
 
 @pytest.mark.parametrize(

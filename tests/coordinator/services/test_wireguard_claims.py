@@ -37,8 +37,10 @@ def test_texts() -> None:
     assert public_key(f" {records.public_key(1)} ") == records.public_key(1)
     with pytest.raises(InvalidError, match="publicKey: a key is 44"):
         public_key("short")
+    with pytest.raises(InvalidError, match="say the device's public key"):
+        public_key("")
     assert require_name("adas-phone") == "adas-phone"
-    for wrong in ("", "Ada", "a_b", "-a", "a-", "a" * 64, "ä"):
+    for wrong in ("", "Ada", "a_b", "-a", "a-", "a" * 64, "ä", "7", "1-2"):
         with pytest.raises(InvalidError, match="peer name"):
             require_name(wrong)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from coordinator.services.wireguard_gateways import GatewayWanted, base_port, pools_from
+from coordinator.services.wireguard_gateways import GatewayWanted, base_port, interfaces_of, pools_from
 from coordinator.tailnet.errors import ConflictError, CoordinatorError, InvalidError, NotFoundError
 from tests.support.wireguard_bench import ACTOR, Bench, wireguard_bench
 from tests.support.wireguard_records import public_key
@@ -154,3 +154,13 @@ async def test_a_failed_command_takes_no_address(bench: Bench) -> None:
     with pytest.raises(CoordinatorError):
         await bench.gateway("two", "10.90.0.0/24", "10.90.0.0/16")
     assert (await bench.gateway("three", "10.90.0.0/24")).addresses == ("10.90.0.2",)
+
+
+async def test_no_two_gateways_name_their_interfaces_alike(bench: Bench) -> None:
+    await bench.gateway()
+    other = await bench.gateway("other", "10.97.0.0/24")
+    changed = await bench.wireguard.gateways.rotate_key(other.id, timedelta(), actor=ACTOR)
+    assert [key.interface for key in changed.keys] == ["wgcoord2", "wgcoord3"]
+    assert [key.listen_port for key in changed.keys] == [51820, 51821]
+    assert base_port(changed) == 51820
+    assert interfaces_of(99_999) == ("wgcoord199996", "wgcoord199997")

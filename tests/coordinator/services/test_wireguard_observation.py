@@ -79,6 +79,23 @@ async def test_connected_moved_gone(bench: Bench) -> None:
     assert alerts(bench) == [("silent-gateway", "wggateway:1")]
 
 
+async def test_a_gateway_has_nothing_to_say_of_the_peers_of_others(bench: Bench) -> None:
+    await bench.gateway("other", "10.97.0.0/24")
+    peer = await bench.peer(1, gateway="other")
+    await report(bench, seen(bench))
+    assert bench.wireguard.observation.of_peer(peer) is None
+    assert (verbs(bench), alerts(bench)) == ([], [])
+
+
+async def test_a_key_that_came_back_is_the_living_peer(bench: Bench) -> None:
+    first = await bench.peer(1)
+    second = await bench.peer(2)
+    await bench.wireguard.peers.revoke(first.id, ADMIN)
+    await bench.wireguard.peers.rotate(second.id, public_key(1), timedelta(), ADMIN)
+    await report(bench, seen(bench))
+    assert [entry.target for entry in bench.audited("wgpeer.connected")] == [second.key]
+
+
 async def test_what_was_seen_is_stored_and_forgotten_with_its_peer(bench: Bench) -> None:
     peer = await bench.peer(1)
     await report(bench, seen(bench))

@@ -110,6 +110,7 @@ async def test_what_people_may_not_say(bench: Bench) -> None:
         {"until": bench.clock() + timedelta(days=1)},
         {"addresses": ("10.90.0.9",)},
         {"team": "group:ops"},
+        {"since": bench.clock() - timedelta(days=99)},
     ):
         with pytest.raises(ForbiddenError, match="only administrators"):
             await bench.wireguard.peers.provision(db(**more), ADAS)
@@ -222,6 +223,12 @@ async def test_gateways_by_profile_and_pools_by_team(bench: Bench) -> None:
         await bench.wireguard.peers.provision(db(gateway="prod"), ADAS)
     peer, _ = await bench.wireguard.peers.provision(db(), ADAS)
     assert peer.gateway_id == 1
+
+
+async def test_a_made_up_name_is_nobody_elses(bench: Bench) -> None:
+    await bench.peer(1, user_id=1, profile="db", name="user1-2")
+    peer, _ = await bench.wireguard.peers.provision(db(2), ADAS)
+    assert peer.name == "user1-2-2"
 
 
 async def test_so_many_devices_and_no_more(bench: Bench) -> None:

@@ -31,6 +31,19 @@ async def test_a_profile_and_its_changes() -> None:
         assert reach.of(make_peer(profile="db")).routes == ("10.7.0.0/16",)
 
 
+async def test_the_gateways_own_name_servers_answer() -> None:
+    async with wireguard_bench() as bench:
+        await bench.gateway("named", "10.95.0.0/24", dns=("10.1.0.53", "1.1.1.1"))
+        peer = await bench.peer(1, name="laptop", gateway="named", profile="db")
+        reach = bench.wireguard.reach.of(peer)
+        asking = ("10.1.0.53/32",), ((53, 53),)
+        found = {(rule.networks, rule.ports, rule.proto) for rule in reach.rules}
+        assert {(*asking, "udp"), (*asking, "tcp")} < found
+        assert reach.routes == ("10.1.0.53/32", "10.1.2.3/32"), "a public one is reached without the tunnel"
+        nothing = await bench.peer(2, name="printer", gateway="named")
+        assert bench.wireguard.reach.of(nothing) == NOTHING
+
+
 async def test_what_gateways_cannot_do_is_refused() -> None:
     async with wireguard_bench() as bench:
         profiles = {profile.name.text: profile for profile in bench.access.rules.profiles()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from coordinator.services.wireguard_sightings import fresh, growth, sighting, steps_of
+from coordinator.services.wireguard_sightings import fresh, growth, sighting, steps_of, visible
 from coordinator.wireguard.model import Seen
 from coordinator.wireguard.wire import SeenPeer
 from tests.support.wireguard_records import NOW, make_gateway, make_peer, public_key
@@ -42,6 +42,9 @@ def test_steps() -> None:
 
 
 def test_small_things() -> None:
+    assert visible("[fe80::1%2]:7\x1b[2J\n\0") == "[fe80::1%2]:7?[2J??"
+    found = sighting(FIRST, told(latest_handshake=NOW, endpoint="192.0.2.7:1\0"), make_peer(), NOW)
+    assert found.endpoint == "192.0.2.7:1?"
     assert fresh(NOW, NOW + 2 * MINUTE)
     assert not fresh(NOW, NOW + 3 * MINUTE)
     assert not fresh(None, NOW)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -88,6 +88,10 @@ async def test_a_service_gets_a_standing_peer(bench: Bench) -> None:
         ({"service": "x"}, "no access windows"),
         ({"service": "x", "standing": True}, "needs a reason"),
         ({"user_id": 1, "profile": "none"}, "no access profile"),
+        ({"user_id": 1, "profile": "managed"}, "srcPosture"),
+        ({"user_id": 1, "profile": "tunnel"}, "gre"),
+        ({"service": "a\nb", "standing": True, "reason": "r"}, "visible characters"),
+        ({"service": "x", "until": datetime(2020, 1, 1, tzinfo=UTC), "reason": "r"}, "passed already"),
         ({"user_id": 1, "profile": "db", "gateway": "none"}, "does not exist"),
         ({"user_id": 77, "profile": "db"}, "does not exist"),
     ],

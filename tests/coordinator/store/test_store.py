@@ -386,6 +386,7 @@ async def test_a_commit_is_announced_with_its_number(cluster: Cluster) -> None:
     name = f"t{uuid.uuid4().hex}"
     cluster.create_database(name)
     store = await Store.open(cluster.url(name))
+    store.instance = "one"
     heard: asyncio.Queue[str] = asyncio.Queue()
     listener = make_engine(cluster.url(name))
     try:
@@ -394,7 +395,7 @@ async def test_a_commit_is_announced_with_its_number(cluster: Cluster) -> None:
             assert driver is not None
             await driver.add_listener("coordinator_changes", lambda *said: heard.put_nowait(said[3]))
             seq = await store.commit(ChangeSet(counters={"nodes": 1}))
-            assert await asyncio.wait_for(heard.get(), 10) == str(seq)
+            assert await asyncio.wait_for(heard.get(), 10) == f"{seq} one"
     finally:
         await listener.dispose()
         await store.close()

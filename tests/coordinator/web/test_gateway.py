@@ -102,6 +102,9 @@ async def test_a_window_opens_the_peer_and_its_end_is_in_the_wish(server: Runnin
     assert gateway.keys == []
 
 
+NAIVE = b'{"version": "", "now": "2026-01-01T00:00:00", "publicKeys": {}}'
+
+
 async def test_wrong_tokens_and_questions(server: Running) -> None:
     gateway = await new_gateway(server)
     for text in ("", "x", "wggateway-" + "0" * 12 + "-" + "0" * 64, "wgenrol-" + "0" * 12 + "-" + "0" * 64):
@@ -112,7 +115,7 @@ async def test_wrong_tokens_and_questions(server: Running) -> None:
         for wait in ("x", "-1", "nan", "inf"):
             async with session.get(f"{server.url}{WISH_PATH}?wait={wait}") as response:
                 assert response.status == 400
-        for body in (b"", b"[]", b"{", b'{"version": 1}'):
+        for body in (b"", b"[]", b"{", b'{"version": 1}', NAIVE):
             async with session.post(server.url + REPORT_PATH, data=body) as response:
                 assert response.status == 400
     answer = await server.call("POST", f"{BASE}/gateways/gw/rotate-token", json={})
@@ -165,3 +168,14 @@ async def test_a_waiting_gateway_does_not_hold_up_the_end(tmp_path: Path) -> Non
         began = time.monotonic()
     assert time.monotonic() - began < 2.5
     assert await waiting == 204
+
+
+async def test_another_program_with_the_same_token_is_noticed(server: Running) -> None:
+    gateway = await new_gateway(server)
+    assert await gateway.report() == 204
+    assert await gateway.report(public_keys={"key-1": public_key("another disk")}) == 204
+    found: Any = await server.call("GET", "/api/v1/audit?action=wireguard.alert")
+    (entry,) = found["entries"]
+    assert entry["after"]["kind"] == "gateway-key-changed"
+    assert public_key("gw key-1") in entry["after"]["detail"]
+    assert entry["after"]["public_key"] == public_key("another disk")

@@ -5,7 +5,9 @@ from __future__ import annotations
 from configparser import ConfigParser
 from dataclasses import replace
 
-from coordinator.wireguard.device_config import device_config, qr_svg, qr_text, wg_quick
+import pytest
+
+from coordinator.wireguard.device_config import TooLongForQRError, device_config, qr_svg, qr_text, wg_quick
 from tests.support.wireguard_records import make_gateway, make_peer, public_key
 
 ROUTES = ("10.1.2.3/32", "fd77::/16")
@@ -55,3 +57,10 @@ def test_codes() -> None:
     drawn = qr_text(text)
     assert len(drawn.splitlines()) > 20
     assert qr_svg(text).startswith("<svg")
+
+
+def test_more_than_a_code_holds() -> None:
+    assert qr_svg("x" * 2953)
+    for draw in (qr_svg, qr_text):
+        with pytest.raises(TooLongForQRError, match="2954 bytes are too many"):
+            draw("x" * 2954)

@@ -38,6 +38,13 @@ def test_a_pool_has_a_network_of_each_family() -> None:
         (["127.0.0.0/8"], "not for addresses"),
         (["ff00::/64"], "not for addresses"),
         (["hello"], "not a network"),
+        (["0.0.0.0/0"], "not for addresses"),
+        (["128.0.0.0/1"], "not for addresses"),
+        (["255.255.255.0/24"], "not for addresses"),
+        (["::/0"], "not for addresses"),
+        (["::ffff:10.0.0.0/120"], "not for addresses"),
+        (["fe00::/7"], "not for addresses"),
+        (["fd00:90::%eth0/64"], "zone"),
     ],
 )
 def test_what_is_no_pool(networks: list[str], said: str) -> None:

@@ -34,6 +34,10 @@ async def test_mistakes_have_places(server: Running) -> None:
         async with session.post(PATH, json={"document": TEXT.replace("10.90", "100.90")}) as response:
             assert response.status == 400
             assert (await response.json())["detail"].startswith("line 1, column 12: gateway `gw`: pool ")
+        for nothing in ({}, {"document": ""}, {"dokument": TEXT}):
+            async with session.post(PATH, json=nothing) as response:
+                assert response.status == 400
+                assert "it declares nothing" in (await response.json())["detail"]
 
 
 PROFILES = "profiles: {web: {src: ['dave@'], dst: ['10.1.2.3:443']}}\n"
@@ -57,7 +61,7 @@ async def test_profiles_take_the_right_to_write_the_policy(
     assert (await ask(server, key, "POST", PATH, json={"document": TEXT}))[0] == 403
     assert (await ask(server, key, "POST", PATH, json={"document": PROFILES}))[0] == 200
     await server.call("POST", "/api/v1/user/1/role", json={"role": "network-admin"})
-    assert (await ask(server, key, "POST", PATH, json={"document": ""}))[0] == 200
+    assert (await ask(server, key, "POST", PATH, json={"document": "profiles: {}"}))[0] == 200
 
 
 async def test_where_profiles_come_from(server: Running) -> None:

@@ -13,6 +13,11 @@ from coordinator.web.api.wireguard_body import duration, number
 HOUR = timedelta(hours=1)
 
 
+def test_less_than_nothing() -> None:
+    with pytest.raises(InvalidError, match="`a`: `-5m` is less than nothing"):
+        duration(Body({"a": "-5m"}), "a", HOUR)
+
+
 def test_values() -> None:
     body = Body({"a": "90m", "b": "7d", "zero": "0", "n": 5, "text": "12"})
     assert duration(body, "a", HOUR) == timedelta(minutes=90)

@@ -56,6 +56,14 @@ async def test_people_bring_their_own(server: Running) -> None:
     assert (await ask(server, bob, "POST", "/peers", body))[0] == 409
     assert (await ask(server, bob, "GET", "/peers/adas-phone/config"))[0] == 404
     assert (await ask(server, bob, "DELETE", "/peers/adas-phone"))[0] == 404
+    # Nobody learns from an answer that there is such a peer of somebody else.
+    for method, path in (("GET", "/{}/config"), ("POST", "/{}/rotate"), ("DELETE", "/{}")):
+        theirs, none = [
+            await ask(server, bob, method, f"/peers{path.format(name)}", {} if method == "POST" else None)
+            for name in ("adas-phone", "nobodys")
+        ]
+        assert theirs[0] == 404
+        assert theirs[1]["detail"] == none[1]["detail"].replace("nobodys", "adas-phone")
     assert (await ask(server, ada, "GET", "/peers/adas-phone/config"))[0] == 200
     rotate = {"publicKey": public_key(2)}
     assert (await ask(server, ada, "POST", "/peers/adas-phone/rotate", rotate))[0] == 200

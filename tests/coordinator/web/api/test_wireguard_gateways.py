@@ -52,6 +52,11 @@ async def test_create_look_rotate_delete(server: Running) -> None:
         ({**BODY, "teamPools": {"x": 7}}, 400),
         ({**BODY, "masquerade": "yes"}, 400),
         ({**BODY, "pools": ["100.64.0.0/24"]}, 400),
+        ({**BODY, "name": "7"}, 400),
+        ({**BODY, "host": "vpn.example.com:51820"}, 400),
+        ({**BODY, "dns": ["fd00::1%eth0"]}, 400),
+        ({**BODY, "profiles": ["a\nb"]}, 400),
+        ({**BODY, "teamPools": {"a\nb": "10.91.0.0/24"}}, 400),
     ],
 )
 async def test_bodies_that_make_no_sense(

@@ -53,6 +53,10 @@ async def test_lists_and_single_ones(ready: Running) -> None:
     assert [each["name"] for each in listed["peers"]] == ["two"]
     everything: Any = await ready.call("GET", f"{BASE}?all=true&state=ended")
     assert [(each["name"], each["end_reason"]) for each in everything["peers"]] == [("one", "revoked")]
+    assert await ready.call("GET", f"{BASE}?state=ended") == everything
+    async with ready.api() as session, session.get(f"{BASE}?state=endd") as response:
+        assert response.status == 400
+        assert "none of active, waiting, scheduled, ended" in (await response.json())["detail"]
     nobodys: Any = await ready.call("GET", f"{BASE}?user=ada")
     assert nobodys["peers"] == []
     shown: Any = await ready.call("GET", f"{BASE}/two")
