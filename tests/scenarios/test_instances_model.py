@@ -20,7 +20,7 @@ from coordinator.services import writer as services_writer
 from coordinator.services.audit import AuditService
 from coordinator.store.store import Store
 from coordinator.tailnet.directory import Directory
-from coordinator.tailnet.state import TailnetState
+from coordinator.tailnet.state import ID_COUNTERS, ChangeSet, TailnetState
 from tests.support.builders import FakeClock
 from tests.support.instances import RandomInstance, Secrets, contents, require_unique
 from tests.support.postgres import Cluster, running_cluster
@@ -57,19 +57,32 @@ async def require_equal(instances: Sequence[RandomInstance], state: TailnetState
     await late.close()
 
 
-async def maybe_trouble(store: MemoryStore, chance: random.Random, instance: RandomInstance) -> None:
-    """Now and then the database is away, or an answer gets lost."""
-    trouble = chance.random()
-    if trouble < 0.03:
+async def trouble(store: MemoryStore, chance: random.Random, instances: Sequence[RandomInstance]) -> None:
+    """The database is away, or an answer gets lost; others go on, then the one concerned hears of it."""
+    one, another = chance.sample(instances, 2)
+    if chance.random() < 0.5:
         store.broken = True
-        doing = asyncio.create_task(instance.step())
+        doing = asyncio.create_task(one.step())
         await asyncio.sleep(0.003)
         store.broken = False
         await doing
-    elif trouble < 0.1:
+    else:
         store.doubt = chance.choice(["landed", "lost"])
-        await instance.step()
+        await one.step()
         store.doubt = ""
+    for _ in range(chance.randrange(4)):
+        await another.step()
+    if chance.random() < 0.5:
+        await one.tailnet.catch_up()
+
+
+def require_growing_counters(commits: Sequence[ChangeSet]) -> None:
+    """Ids are never given twice."""
+    last: dict[str, int] = {}
+    for changes in commits:
+        for name, value in changes.counters.items():
+            assert name not in ID_COUNTERS or value > last.get(name, 0), f"{name} goes back"
+            last[name] = value
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -83,7 +96,8 @@ async def test_instances_end_up_the_same(seed: int, monkeypatch: pytest.MonkeyPa
     for number in range(STEPS):
         busy = chance.sample(instances, chance.choice([1, 1, 2, 3]))
         await asyncio.gather(*(each.step() for each in busy))
-        await maybe_trouble(store, chance, chance.choice(instances))
+        if chance.random() < 0.1:
+            await trouble(store, chance, instances)
         if chance.random() < 0.3:
             await chance.choice(instances).tailnet.catch_up()
         if chance.random() < 0.3:
@@ -93,6 +107,7 @@ async def test_instances_end_up_the_same(seed: int, monkeypatch: pytest.MonkeyPa
             try:
                 await rest(instances)
                 await require_equal(instances, store.load())
+                require_growing_counters(store.commits)
             except AssertionError as error:
                 raise AssertionError(f"seed {seed}, step {number}: {error}") from error
     assert sum(each.done for each in instances) > STEPS / 2
