@@ -47,6 +47,7 @@ from coordinator.services.sweeper import Sweeper
 from coordinator.services.tailnet import Tailnet
 from coordinator.services.users import UserService
 from coordinator.services.wireguard import WireGuard
+from coordinator.services.wireguard_book import WireGuardBook
 from coordinator.settings.model import Database, Settings
 from coordinator.store.engine import postgres_url, sqlite_url
 from coordinator.store.preshared_seal import PURPOSE, PresharedKeySeal
@@ -134,13 +135,14 @@ async def start_services(
     policy = _policy(settings, tailnet, state, store, nodes)
     logins = PendingLogins(settings.server_url, utc_now, secrets.token_hex)
     checks = SSHChecks(tailnet, settings.server_url, secrets.token_hex)
-    joining = _registration_settings(settings)
-    resting = await resting_at(store.audit, utc_now(), joining.address_rest)
     limits = RateLimits(RateLimitSettings(**asdict(settings.rate_limits)), monotonic)
-    registration = RegistrationService(tailnet, logins, joining, secrets.randbelow, limits, resting)
+    registration = await _registration(settings, store, tailnet, logins, limits)
     sessions = MapSessions(tailnet, window=settings.coalescing_window.total_seconds())
     sweeper = Sweeper(tailnet, inactivity=settings.ephemeral_inactivity, notice=settings.node_expiry_notice)
     access = AccessService(tailnet, policy, state.access.values())
+    # Before the first commit: whoever follows commits must not miss one.
+    book = WireGuardBook(tailnet, state.wireguard)
+    api_keys = ApiKeyService(tailnet, state.api_keys.values(), secrets.token_bytes)
     minted = await _start_access(access, tailnet, stack, (tailnet, policy, sessions, sweeper))
     live = LiveConfig(tailnet, make, watched=make.files, maps=maps, every=settings.derp_refresh)
     _start_live(live, stack, fetched=fetched)
@@ -157,20 +159,18 @@ async def start_services(
         attributes=AttributeService(tailnet),
         registration=registration,
         nodes=nodes,
-        ownership=OwnershipService(tailnet, joining),
+        ownership=OwnershipService(tailnet, _registration_settings(settings)),
         users=UserService(tailnet),
         keys=PreAuthKeyService(tailnet, secrets.token_bytes),
         access=access,
         minted=minted,
         scope=AccessScope(tailnet, access.rules),
-        api_keys=ApiKeyService(tailnet, state.api_keys.values(), secrets.token_bytes),
+        api_keys=api_keys,
         incidents=IncidentService(tailnet, access),
         approval=DeviceApproval(tailnet),
         limits=limits,
         identities=IdentityService(tailnet),
-        wireguard=start_wireguard(
-            stack, settings, tailnet, policy, access, state.wireguard, inventory, company.on_duty
-        ),
+        wireguard=start_wireguard(stack, settings, tailnet, policy, access, book, inventory, company.on_duty),
         company=company,
         rotation=KeyRotation(tailnet),
         refusals=AdminRefusals(tailnet),
@@ -243,6 +243,14 @@ def _policy(
     )
     policy.load()
     return policy
+
+
+async def _registration(
+    settings: Settings, store: Store, tailnet: Tailnet, logins: PendingLogins, limits: RateLimits
+) -> RegistrationService:
+    joining = _registration_settings(settings)
+    resting = await resting_at(store.audit, utc_now(), joining.address_rest)
+    return RegistrationService(tailnet, logins, joining, secrets.randbelow, limits, resting)
 
 
 def _registration_settings(settings: Settings) -> RegistrationSettings:

@@ -25,6 +25,7 @@ from coordinator.store.board import INSTANCES_CHANNEL, LIVE_CHANNEL, WAITING_CHA
 from coordinator.store.listener import Listener
 from coordinator.store.store import CHANNEL, Store
 from coordinator.tailnet.clock import Clock
+from coordinator.tailnet.errors import CoordinatorError
 from coordinator.tailnet.instances import Instance
 
 log = structlog.get_logger(__name__)
@@ -126,9 +127,12 @@ class _Others:
         self.waiting.nudge()
 
     async def catch_up(self) -> None:
-        """Know what every other one knows now; UnavailableError when the database is away."""
+        """Know what every other one knows now; while the database is away, what is known here has to do."""
         await self._followed.tailnet.catch_up()
-        await self.waiting.look()
+        try:
+            await self.waiting.look()
+        except CoordinatorError as error:
+            log.warning("cannot look for what waits at other instances", error=error.message)
 
     def _unless_mine(self, instance: str, nudge: Callable[[], None]) -> None:
         if instance != self._me.id:

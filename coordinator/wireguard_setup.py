@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 from coordinator.services.access import AccessService
@@ -26,7 +26,6 @@ from coordinator.services.wireguard_reach import WireGuardReach
 from coordinator.services.wireguard_tokens import WireGuardTokens
 from coordinator.services.wireguard_wishes import WireGuardWishes
 from coordinator.settings.model import Settings
-from coordinator.wireguard.model import Record
 
 
 def start_wireguard(
@@ -35,7 +34,7 @@ def start_wireguard(
     tailnet: Tailnet,
     policy: PolicyService,
     access: AccessService,
-    records: Mapping[str, Record],
+    book: WireGuardBook,
     inventory: InventoryService,
     on_duty: Callable[[], bool],
     *,
@@ -49,11 +48,10 @@ def start_wireguard(
         tailnet: The writer, started.
         policy: For profiles.
         access: For windows.
-        records, inventory: As loaded; gets one more kind of keys.
+        book, inventory: All records; gets one more kind of keys.
         on_duty, random_bytes: Whether this instance does what only one shall do; so many random bytes.
     """
     chosen = settings.wireguard
-    book = WireGuardBook(tailnet, records)
     report_unreadable(book.peers.values())
     openings = WireGuardOpenings(tailnet, access)
     taken = tuple(each for each in (settings.prefix_v4, settings.prefix_v6) if each is not None)

@@ -7,7 +7,7 @@ in force is the written one plus the rules of the open windows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -51,6 +51,9 @@ ADMINISTRATOR = "administrator"
 """Who approved, when it was the server's own socket and no person was named."""
 ACTOR = Actor(kind="system", name="access")
 MAX_TEXT = 1000
+
+_Change = Callable[[AccessRequest, datetime, Sequence[AccessRequest]], AccessRequest]
+"""The request after a step: from what it was, the present, and all requests."""
 
 
 class AccessService:
@@ -120,11 +123,12 @@ class AccessService:
         require_texts(profile, asked)
         mint = tags_to_mint(profile, asked)
         at_once = asked.break_glass or not approvals_needed(profile)
-        if at_once:
-            self.rules.require_room(profile, self.requests.values(), now)
 
         def command(directory: Directory) -> AccessRequest:
             require_active(directory.user(asked.user.id))
+            if at_once:
+                # On what is stored: another may have opened meanwhile, here or at another instance.
+                self.rules.require_room(profile, directory.access_requests(), now)
             request = AccessRequest(
                 id=directory.next_id("access"),
                 profile=asked.profile,
@@ -173,13 +177,13 @@ class AccessService:
         profile = self.rules.profile(self.get(request_id).profile)
         self.rules.require_decider(profile, self.get(request_id), by)
 
-        def change(request: AccessRequest, now: datetime) -> AccessRequest:
+        def change(request: AccessRequest, now: datetime, others: Sequence[AccessRequest]) -> AccessRequest:
             user_id = by.id if by is not None else None
             changed = request.approved_by(who, now, needed=approvals_needed(profile), user_id=user_id)
             if changed.opens_at is not None:
                 if not self.rules.in_hours(request, now):
                     raise ConflictError(f"profile `{profile.name.text}` opens only {hours_text(profile)}")
-                self.rules.require_room(profile, self.requests.values(), now)
+                self.rules.require_room(profile, others, now)
             return changed
 
         return await self._change(request_id, "approve", "access.approve", change, actor, who, via=via)
@@ -194,7 +198,7 @@ class AccessService:
             request_id,
             "deny",
             "access.deny",
-            lambda found, now: replace(found, denied_by=who, denied_at=now),
+            lambda found, now, _: replace(found, denied_by=who, denied_at=now),
             actor,
             who,
             via=via,
@@ -214,7 +218,7 @@ class AccessService:
         profile = self.rules.profile(self.get(request_id).profile)
         self.rules.require_decider(profile, self.get(request_id), by)
 
-        def change(request: AccessRequest, now: datetime) -> AccessRequest:
+        def change(request: AccessRequest, now: datetime, _: Sequence[AccessRequest]) -> AccessRequest:
             assert request.opens_at is not None
             assert request.closes_at is not None
             closes = request.closes_at + by_how_much
@@ -238,7 +242,7 @@ class AccessService:
         event: Event = "give back" if own or self.state(request) == "requested" else "revoke"
         verb = "access.give_back" if own else "access.revoke"
         return await self._change(
-            request_id, event, verb, lambda found, now: found.ended(now, who, reason), actor, who
+            request_id, event, verb, lambda found, now, _: found.ended(now, who, reason), actor, who
         )
 
     async def review(self, request_id: int, *, by: User | None, note: str, actor: Actor) -> AccessRequest:
@@ -255,7 +259,7 @@ class AccessService:
             request_id,
             "review",
             "access.review",
-            lambda found, now: replace(found, reviewed_by=who),
+            lambda found, now, _: replace(found, reviewed_by=who),
             actor,
             who,
             note,
@@ -268,7 +272,7 @@ class AccessService:
         request_id: int,
         event: Event,
         verb: str,
-        change: Callable[[AccessRequest, datetime], AccessRequest],
+        change: _Change,
         actor: Actor,
         who: str,
         note: str = "",
@@ -278,7 +282,7 @@ class AccessService:
             now = self._tailnet.clock()
             before = directory.access(request_id)
             before.require(event, now, in_hours=self.rules.in_hours(before, now))
-            after = change(before, now)
+            after = change(before, now, directory.access_requests())
             record_step(now, directory, verb, after, actor, who, note, via)
             if before.opens_at is None and after.opens_at is not None:
                 record_step(now, directory, "access.open", after, actor, who)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import asyncpg
 import structlog
 from sqlalchemy import URL, text
 from sqlalchemy.exc import SQLAlchemyError
@@ -19,7 +20,8 @@ log = structlog.get_logger(__name__)
 
 RETRY_SECONDS = 0.5
 WATCH_SECONDS = 2.0
-_ERRORS = (SQLAlchemyError, OSError, TimeoutError)
+_ERRORS = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+"""Those of the driver, too: listening goes past the library that translates them."""
 
 
 class Listener:

@@ -37,25 +37,11 @@ class Cluster:
     def drop_database(self, name: str) -> None:
         self.run(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
-    def run(self, sql: str, database: str = "postgres") -> None:
-        subprocess.run(
-            [
-                self.psql,
-                "-qX",
-                "-h",
-                "127.0.0.1",
-                "-p",
-                str(self.port),
-                "-U",
-                USER,
-                "-d",
-                database,
-                "-c",
-                sql,
-            ],
-            check=True,
-            capture_output=True,
-        )
+    def run(self, sql: str, database: str = "postgres") -> str:
+        """Run a statement; what it gives, a line a row, the columns separated by `|`."""
+        place = ["-h", "127.0.0.1", "-p", str(self.port), "-U", USER, "-d", database]
+        done = subprocess.run([self.psql, "-qXAt", *place, "-c", sql], check=True, capture_output=True)
+        return done.stdout.decode()
 
     def processes(self) -> list[int]:
         """The server and its children, one for each connection and task."""

@@ -114,20 +114,22 @@ class MemoryStore:
 def merged(commits: Iterable[ChangeSet]) -> ChangeSet:
     """Several commits as one, as whoever missed them is told."""
     whole = ChangeSet()
+    names = [table.name for table in fields(ChangeSet) if table.name != "audit"]
+    # Within one commit deletions come first.
+    names.sort(key=lambda name: not name.startswith("delete_"))
     for changes in commits:
-        for table in fields(ChangeSet):
-            value, ours = getattr(changes, table.name), getattr(whole, table.name)
-            if isinstance(value, dict):
+        for name in names:
+            value, ours = getattr(changes, name), getattr(whole, name)
+            if isinstance(value, set):
                 ours.update(value)
                 for each in value:
-                    other = table.name.replace("put_", "delete_")
-                    if other != table.name:
-                        getattr(whole, other, set()).discard(each)
-            elif isinstance(value, set):
+                    getattr(whole, name.replace("delete_", "put_")).pop(each, None)
+            elif isinstance(value, dict):
                 ours.update(value)
-                for each in value:
-                    getattr(whole, table.name.replace("delete_", "put_")).pop(each, None)
-            elif table.name != "audit":
+                deleted = getattr(whole, name.replace("put_", "delete_"), None)
+                if isinstance(deleted, set):
+                    deleted.difference_update(value)
+            else:
                 ours.extend(value)
     return whole
 

@@ -14,6 +14,7 @@ from coordinator.services.inventory import InventoryService
 from coordinator.services.policy import PolicyService
 from coordinator.services.tailnet import Tailnet
 from coordinator.services.wireguard import WireGuard
+from coordinator.services.wireguard_book import WireGuardBook
 from coordinator.services.wireguard_gateways import GatewayWanted, pools_from
 from coordinator.services.wireguard_peer_records import PeerWanted, WireGuardCaller
 from coordinator.settings.load import load_settings
@@ -130,5 +131,8 @@ async def wireguard_bench(state: TailnetState | None = None) -> AsyncIterator[Be
         stack.push_async_callback(tailnet.close)
         access = AccessService(tailnet, policy, state.access.values())
         inventory = InventoryService(tailnet, (), timedelta())
-        made = start_wireguard(stack, settings, tailnet, policy, access, state.wireguard, inventory)
+        book = WireGuardBook(tailnet, state.wireguard)
+        made = start_wireguard(
+            stack, settings, tailnet, policy, access, book, inventory, on_duty=lambda: True
+        )
         yield Bench(tailnet, store, clock, policy, access, made)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -20,7 +22,7 @@ from coordinator.tailnet.access import AccessRequest
 from coordinator.tailnet.actors import Actor
 from coordinator.tailnet.errors import ConflictError, CoordinatorError, ForbiddenError, InvalidError
 from coordinator.tailnet.nodes import NodeID
-from coordinator.tailnet.state import StoredPolicy, TailnetState
+from coordinator.tailnet.state import ChangeSet, StoredPolicy, TailnetState
 from coordinator.tailnet.users import User
 from tests.support.builders import FakeClock, make_node, make_user
 from tests.support.tailnets import MemoryStore, make_tailnet
@@ -343,3 +345,69 @@ async def test_a_restart_during_and_after_a_window(bench: Bench) -> None:
         service.load()
         AccessService(tailnet, service, [request]).windows.refresh()
         assert bool(tailnet.world.policy.peers(LAPTOP)) is open_now
+
+
+async def two_instances(stack: AsyncExitStack, **changes: Any) -> tuple[Bench, Bench]:
+    """Of one tailnet; nothing but the next command tells one what the other stored."""
+    store, clock, benches = MemoryStore(), FakeClock(MONDAY), []
+    begun = state()
+    store.commits.append(
+        ChangeSet(put_users=dict(begun.users), put_nodes=dict(begun.nodes), counters=dict(begun.counters))
+    )
+    for _ in range(2):
+        tailnet, _, _ = make_tailnet(policy=None, clock=clock, store=store)
+        stored = StoredPolicy(id=1, text=policy(**changes), created_at=MONDAY)
+        service = PolicyService(tailnet, path=None, database_mode=True, stored=stored, versions=no_versions)
+        service.load()
+        tailnet.start()
+        stack.push_async_callback(tailnet.close)
+        benches.append(Bench(tailnet, service, AccessService(tailnet, service, ()), store, clock))
+    return benches[0], benches[1]
+
+
+async def test_asked_at_one_instance_approved_at_another() -> None:
+    async with AsyncExitStack() as stack:
+        one, two = await two_instances(stack)
+        request = await one.ask()
+        await two.tailnet.catch_up()
+        await two.approve(request)
+        assert two.sees(LAPTOP, SERVER)
+        assert not one.sees(LAPTOP, SERVER)
+        await one.tailnet.catch_up()
+        assert one.sees(LAPTOP, SERVER)
+        await one.access.revoke(request.id, by=OPS, actor=ACTOR)
+        await two.tailnet.catch_up()
+        assert not two.sees(LAPTOP, SERVER)
+
+
+async def test_a_request_is_decided_once_however_instances_race() -> None:
+    async with AsyncExitStack() as stack:
+        one, two = await two_instances(stack)
+        request = await one.ask()
+        await two.tailnet.catch_up()
+        done = await asyncio.gather(
+            one.approve(request), two.access.deny(request.id, by=LEAD, actor=ACTOR), return_exceptions=True
+        )
+        assert sorted(type(each).__name__ for each in done) == ["AccessRequest", "ConflictError"]
+        for bench in (one, two):
+            await bench.tailnet.catch_up()
+        assert one.access.requests == two.access.requests
+        assert one.sees(LAPTOP, SERVER) == two.sees(LAPTOP, SERVER)
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_no_more_windows_open_than_allowed_however_instances_race(at_once: bool) -> None:
+    async with AsyncExitStack() as stack:
+        one, two = await two_instances(stack, maxActive=1, breakGlass=["group:ops"])
+        if at_once:
+            opening = [bench.ask(reason=str(n), break_glass=True) for n in range(3) for bench in (one, two)]
+        else:
+            requests = [await one.ask(reason=str(n)) for n in range(4)]
+            await two.tailnet.catch_up()
+            opening = [bench.approve(each) for each in requests for bench in (one, two)]
+        done = await asyncio.gather(*opening, return_exceptions=True)
+        assert [type(each) for each in done].count(AccessRequest) == 1, done
+        for bench in (one, two):
+            await bench.tailnet.catch_up()
+            states = [bench.access.state(each) for each in bench.access.newest_first()]
+            assert states.count("active") == 1

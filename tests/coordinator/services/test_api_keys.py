@@ -14,7 +14,7 @@ from coordinator.tailnet.actors import Actor
 from coordinator.tailnet.errors import ForbiddenError, InvalidError, NotFoundError
 from coordinator.tailnet.state import TailnetState
 from tests.support.builders import FakeClock, make_user
-from tests.support.tailnets import make_tailnet
+from tests.support.tailnets import MemoryStore, make_tailnet
 
 ACTOR = Actor(kind="socket", name="test")
 
@@ -89,3 +89,26 @@ async def test_who_may_name_any_person(tailnet: Tailnet) -> None:
     assert keys.speaks_for_all(Actor(kind="api_key", name=of_all.prefix))
     for other in (Actor(kind="api_key", name=of_one.prefix), Actor(kind="user", name=of_all.prefix)):
         assert not keys.speaks_for_all(other)
+
+
+async def test_keys_of_another_instance_are_known_used_and_ended() -> None:
+    store, clock = MemoryStore(), FakeClock()
+    tailnets = [make_tailnet(store=store, clock=clock)[0] for _ in range(2)]
+    one, two = (service(tailnet) for tailnet in tailnets)
+    for tailnet in tailnets:
+        tailnet.start()
+    key, text = await one.create(user_id=None, expiration=None, actor=ACTOR)
+    assert two.authenticate(text) is None
+    await tailnets[1].catch_up()
+    assert two.authenticate(text) == key
+    await two.seen(key)
+    await one.expire(key_id=key.id, actor=ACTOR)
+    await tailnets[1].catch_up()
+    assert two.authenticate(text) is None
+    assert two.list() == one.list()
+    assert two.list()[0].last_seen == clock.now
+    await two.delete(prefix=key.prefix, actor=ACTOR)
+    await tailnets[0].catch_up()
+    assert one.list() == two.list() == []
+    for tailnet in tailnets:
+        await tailnet.close()

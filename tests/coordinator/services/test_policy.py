@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from acl import PolicyError
+from acl import PolicyError, parse_policy
 from coordinator.services.nodes import NodeService
 from coordinator.services.policy import PolicyService
 from coordinator.tailnet.actors import Actor
 from coordinator.tailnet.directory import Directory
 from coordinator.tailnet.errors import InvalidError, NotFoundError
-from coordinator.tailnet.state import StoredPolicy, TailnetState
-from tests.support.builders import make_node, make_user
-from tests.support.tailnets import make_tailnet
+from coordinator.tailnet.state import ChangeSet, StoredPolicy, TailnetState
+from tests.support.builders import NOW, make_node, make_user
+from tests.support.tailnets import MemoryStore, make_tailnet
 
 ACTOR = Actor(kind="socket", name="test")
 ALL = '{"acls": [{"action": "accept", "src": ["*"], "dst": ["*:*"]}]}'
@@ -166,3 +166,82 @@ async def test_nodes_that_come_and_go_while_a_policy_is_compiled_are_not_lost() 
     assert {record.node.id for record in world.snapshot.records.values()} == {1, 3}
     assert world.policy.peers(1) == 1 << world.snapshot.index_of[make_node(3).id]
     await tailnet.close()
+
+
+class Instances:
+    """Policy services of instances on one store."""
+
+    def __init__(self, count: int = 2) -> None:
+        self.store, state = MemoryStore(), two_nodes()
+        self.store.commits.append(ChangeSet(put_users=dict(state.users), put_nodes=dict(state.nodes)))
+        self.tailnets = [make_tailnet(policy=None, store=self.store)[0] for _ in range(count)]
+        self.services = [
+            PolicyService(tailnet, path=None, database_mode=True, stored=None, versions=no_versions)
+            for tailnet in self.tailnets
+        ]
+
+    async def __aenter__(self) -> Instances:
+        for tailnet in self.tailnets:
+            tailnet.start()
+        return self
+
+    async def __aexit__(self, *raised: object) -> None:
+        for service, tailnet in zip(self.services, self.tailnets, strict=True):
+            await service.close()
+            await tailnet.close()
+
+    async def agree(self) -> None:
+        """Wait until the stored newest is in force everywhere."""
+        newest = self.store.load().policy
+        assert newest is not None
+        for tailnet in self.tailnets:
+            await tailnet.catch_up()
+        async with asyncio.timeout(5):
+            while any(service.get() != (newest.text, newest.created_at) for service in self.services):
+                await asyncio.sleep(0.001)
+        for service in self.services:
+            assert service.written == parse_policy(newest.text)
+
+    def peers(self) -> list[int]:
+        return [tailnet.world.policy.peers(1) for tailnet in self.tailnets]
+
+
+async def test_a_policy_set_at_one_instance_comes_into_force_at_the_other() -> None:
+    async with Instances() as pair:
+        for number, (text, peers) in enumerate([(NONE, 0), (ALL, 0b10), (NONE, 0)]):
+            await pair.services[number % 2].set(text, actor=ACTOR)
+            await pair.agree()
+            assert pair.peers() == [peers, peers]
+
+
+async def test_of_policies_set_at_once_the_stored_newest_wins_everywhere() -> None:
+    async with Instances(3) as crowd:
+        texts = [
+            f'{{"acls": [{{"action": "accept", "src": ["*"], "dst": ["*:{n}"]}}]}}' for n in range(1, 25)
+        ]
+        setting = [crowd.services[number % 3].set(text, actor=ACTOR) for number, text in enumerate(texts)]
+        done = await asyncio.gather(*setting)
+        assert sorted(stored.id for stored in done) == list(range(1, 25))
+        await crowd.agree()
+        await asyncio.sleep(0.05)
+        await crowd.agree()
+
+
+async def test_the_same_text_set_at_once_is_in_force_everywhere() -> None:
+    async with Instances() as pair:
+        for text in (ALL, NONE, NONE):
+            await asyncio.gather(*(service.set(text, actor=ACTOR) for service in pair.services))
+            await pair.agree()
+
+
+async def test_what_this_instance_does_not_understand_leaves_the_former_in_force() -> None:
+    async with Instances() as pair:
+        await pair.services[0].set(NONE, actor=ACTOR)
+        await pair.agree()
+        strange = StoredPolicy(id=2, text='{"acls": [{}]}', created_at=NOW)
+        pair.store.commits.append(ChangeSet(put_policies=[strange], counters={"policies": 2}))
+        await pair.tailnets[0].catch_up()
+        await asyncio.sleep(0.05)
+        assert pair.services[0].text == NONE
+        await pair.services[1].set(ALL, actor=ACTOR)
+        await pair.agree()

@@ -37,3 +37,23 @@ async def store(url: URL) -> AsyncIterator[Store]:
     opened = await Store.open(url)
     yield opened
     await opened.close()
+
+
+@pytest.fixture
+def shared_url(cluster: Cluster) -> Iterator[URL]:
+    """A database that several instances may share."""
+    name = f"t{uuid.uuid4().hex}"
+    cluster.create_database(name)
+    yield cluster.url(name)
+    cluster.drop_database(name)
+
+
+@pytest.fixture
+async def stores(shared_url: URL) -> AsyncIterator[list[Store]]:
+    """Those of two instances."""
+    opened = [await Store.open(shared_url) for _ in "ab"]
+    for store, name in zip(opened, "ab", strict=True):
+        store.instance = name
+    yield opened
+    for store in opened:
+        await store.close()

@@ -66,3 +66,26 @@ def test_what_ended_holds_nothing_but_its_rest() -> None:
     assert records.resting("10.90.0.12", NOW, HOUR)
     assert not records.resting("10.90.0.12", NOW + HOUR, HOUR)
     assert not records.resting("10.90.0.13", NOW, HOUR)
+
+
+def test_what_another_instance_committed_may_exchange_names_keys_and_addresses() -> None:
+    one, two, gateway = make_peer(1), make_peer(2), make_gateway()
+    records = WireGuardRecords({each.key: each for each in (one, two, gateway)})
+    first = replace(one, name=two.name, keys=two.keys, addresses=two.addresses)
+    second = replace(two, name=one.name, keys=one.keys, addresses=one.addresses)
+    ended = replace(make_peer(3), ended_at=NOW)
+    records.absorb([first, second, ended], {gateway.key, "wgpeer:77"})
+    fresh = WireGuardRecords({each.key: each for each in (first, second, ended)})
+    assert view(records) == view(fresh)
+    records.absorb([], {first.key, second.key, ended.key})
+    assert view(records)[:-1] == view(WireGuardRecords({}))[:-1]
+
+
+def test_a_key_that_went_to_another_record_stays_with_it() -> None:
+    """Deleted here, taken over there, in one batch; and the deletion of a record that is not there."""
+    one = make_peer(1)
+    records = WireGuardRecords({one.key: one})
+    heir = replace(make_peer(2), keys=one.keys, addresses=one.addresses, name=one.name)
+    records.absorb([heir], {one.key, "wgpeer:9"})
+    assert view(records) == view(WireGuardRecords({heir.key: heir}))
+    assert records.holder_of_key(public_key(1)) == heir
