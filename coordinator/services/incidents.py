@@ -40,17 +40,14 @@ class IncidentService:
         """
         if not name or not people or not profiles or duration <= timedelta():
             raise InvalidError("an incident needs a name, profiles, people and a duration such as 4h")
-        if any(
-            self._access.state(each) == "active"
-            for each in self._access.requests.values()
-            if each.incident == name
-        ):
-            raise ConflictError(f"incident `{name}` is open already")
         found = [self._access.rules.profile(text) for text in profiles]
         now = self._tailnet.clock()
         who = commander.login if commander is not None else ""
 
         def command(directory: Directory) -> list[AccessRequest]:
+            same = [each for each in directory.access_requests() if each.incident == name]
+            if any(self._access.state(each) == "active" for each in same):
+                raise ConflictError(f"incident `{name}` is open already")
             opened = []
             for person in people:
                 require_active(directory.user(person.id))
@@ -73,11 +70,7 @@ class IncidentService:
                     opened.append(request)
             return opened
 
-        made = await self._tailnet.execute(command)
-        for request in made:
-            self._access.requests[request.id] = request
-        self._access.windows.refresh()
-        return made
+        return await self._tailnet.execute(command)
 
     async def close(self, name: str, *, actor: Actor) -> list[AccessRequest]:
         """End every window of an incident; returns all of its requests."""
@@ -96,8 +89,4 @@ class IncidentService:
                 ended.append(request)
             return ended
 
-        ended = await self._tailnet.execute(command)
-        for request in ended:
-            self._access.requests[request.id] = request
-        self._access.windows.refresh()
-        return ended
+        return await self._tailnet.execute(command)

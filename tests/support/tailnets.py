@@ -68,8 +68,10 @@ class MemoryStore:
             missed = await self.missed(after)
             if missed is not None:
                 changes = redo(missed)
+        if not changes:
+            return len(self.commits)
         doubt, self.doubt = self.doubt, ""
-        if changes and doubt != "lost":
+        if doubt != "lost":
             self.commits.append(changes)
         if doubt:
             raise InDoubtError("the connection broke", doubt)

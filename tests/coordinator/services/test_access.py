@@ -411,3 +411,20 @@ async def test_no_more_windows_open_than_allowed_however_instances_race(at_once:
             await bench.tailnet.catch_up()
             states = [bench.access.state(each) for each in bench.access.newest_first()]
             assert states.count("active") == 1
+
+
+async def test_an_incident_is_opened_once_however_instances_race() -> None:
+    async with AsyncExitStack() as stack:
+        one, two = await two_instances(stack)
+        opening = [
+            IncidentService(bench.tailnet, bench.access).open(
+                "fire", ["mgmt"], [OPS], timedelta(hours=1), actor=ACTOR
+            )
+            for bench in (one, two, one)
+        ]
+        done = await asyncio.gather(*opening, return_exceptions=True)
+        assert [type(each) for each in done].count(ConflictError) == 2
+        await IncidentService(two.tailnet, two.access).close("fire", actor=ACTOR)
+        await one.tailnet.catch_up()
+        assert one.access.requests == two.access.requests
+        assert not one.sees(LAPTOP, SERVER)
