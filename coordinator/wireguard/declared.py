@@ -53,7 +53,9 @@ def read_declaration(text: str) -> Declaration:
     root = reader.compose(text)
     if root is None:
         # A template that failed, or a name of a field misspelt, must not take everything away.
-        message = "it declares nothing; write `gateways: []` and `peers: []` if all of it shall go"
+        message = (
+            "it declares nothing; write `gateways: []`, `peers: []` and `profiles: {}` if all of it shall go"
+        )
         raise PolicyError([Problem(code="declares-nothing", message=message)])
     found: dict[str, tuple[Item, ...]] = {}
     profiles: tuple[ProfileItem, ...] = ()

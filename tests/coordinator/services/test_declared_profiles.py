@@ -25,6 +25,7 @@ from tests.support.tailnets import make_tailnet
 from tests.support.wireguard_bench import ACTOR, ADA, PROFILES, Bench, policy_text, wireguard_bench
 from tests.support.wireguard_records import public_key
 
+NOTHING = "profiles: {}\n"
 WEB = """\
 profiles:
   web:
@@ -85,7 +86,7 @@ async def test_each_change_is_on_record(bench: Bench) -> None:
     await run(bench, WEB)
     changed = WEB.replace("443", "8443").replace("    proto: tcp\n", "")
     assert said(await run(bench, changed)) == [("change", "profile", "web", "dst, proto")]
-    assert said(await run(bench, "")) == [("delete", "profile", "web", "")]
+    assert said(await run(bench, NOTHING)) == [("delete", "profile", "web", "")]
     entries = bench.audited("profile.")
     assert [(each.action, each.target, each.actor) for each in entries] == [
         ("profile.create", "profile:web", ACTOR),
@@ -139,7 +140,7 @@ async def test_it_takes_the_right_to_write_the_policy(bench: Bench) -> None:
         await run(bench, WEB, may_declare_profiles=False)
     await run(bench, WEB)
     assert said(await run(bench, WEB, may_declare_profiles=False)) == []
-    for text in ("", WEB.replace("443", "22")):
+    for text in (NOTHING, WEB.replace("443", "22")):
         with pytest.raises(ForbiddenError):
             await run(bench, text, may_declare_profiles=False)
     assert "web" in names(bench)
@@ -157,7 +158,7 @@ async def test_an_edit_of_the_policy_respects_them(bench: Bench) -> None:
     )
     with pytest.raises(PolicyError, match="has an access profile `web` of its own"):
         await bench.policy.check(policy_text({"web": PROFILES["db"]}))
-    await run(bench, "")
+    await run(bench, NOTHING)
     await bench.policy.set(policy_text({"web": PROFILES["db"]}), actor=ACTOR)
     assert names(bench) == ["web"]
 
@@ -215,7 +216,7 @@ async def test_what_is_declared_no_more_ends_like_what_left_the_policy(bench: Be
     pending = await ask(bench)
     assert pending.state(bench.clock()) == "requested"
     in_policy = await ask(bench, "db")
-    await run(bench, "")
+    await run(bench, NOTHING)
     await bench.policy.set(policy_text({}), actor=ACTOR)
     await bench.access.windows.tick()
     assert bench.access.get(open_one.id).end_reason == "policy"
