@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.interop.test_wireguard_server import FIRST_HANDSHAKE, Site
-from tests.support.prerequisites import require
+from tests.interop.test_wireguard_server import FIRST_HANDSHAKE
 from tests.support.waiting import eventually
 from tests.support.wireguard_lab import (
     ALLOWED_PORT,
@@ -16,20 +15,14 @@ from tests.support.wireguard_lab import (
     MANAGED,
     OTHER,
     Device,
-    WireguardLab,
-    missing_for_wireguard,
 )
+from tests.support.wireguard_site import Site, opened_site
 
 
 @pytest.fixture(scope="module")
 def site() -> Iterator[Site]:
-    require(missing_for_wireguard(), "tests of WireGuard gateways")
-    with WireguardLab() as lab:
-        made = Site(lab)
+    with opened_site() as made:
         yield made
-        print(lab.program.log_tail())
-        lab.program.kill()
-        made.server.stop()
 
 
 def declaration(site: Site, device: Device, *, port: int, profile: str = "lab") -> str:

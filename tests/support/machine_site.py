@@ -19,25 +19,11 @@ from tests.support.machine_image import ROOT
 from tests.support.machine_lab import MachineLab
 from tests.support.server_process import PROGRAM, Server
 from tests.support.waiting import eventually
-from tests.support.wireguard_lab import ALLOWED_PORT
+from tests.support.wireguard_site import POLICY
 
 UNIT = "coordinator-gateway"
 INTERFACE = "wgcoord0"
 PLAYBOOK = ROOT / "config" / "ansible" / "wireguard.yaml"
-POLICY: dict[str, Any] = {
-    "acls": [],
-    "access": {
-        "profiles": {
-            "mgmt": {
-                "src": ["ada@"],
-                "dst": [f"10.60.10.0/24:{ALLOWED_PORT}"],
-                "proto": "udp",
-                "approvers": ["bob@"],
-                "maxDuration": "4h",
-            }
-        }
-    },
-}
 
 
 class MachineSite:
