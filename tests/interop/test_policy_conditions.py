@@ -71,10 +71,14 @@ def test_an_ssh_session_is_confirmed_or_refused_by_a_person(
         "action": "check",
         "src": ["autogroup:member"],
         "dst": ["autogroup:self"],
-        "users": ["root"],
+        "users": ["root", f"mark-{destination}"],
         "checkPeriod": "1m",
     }
     server.write_policy({"acls": EVERYTHING, "ssh": [rule]})
+    # 1.80.3 crashes when its SSH policy changes while somebody logs in (tailssh isStillValid, a nil pointer).
+    eventually(
+        lambda: f"mark-{destination}" in members[destination].netmap_text(), "the policy at the destination"
+    )
     members[destination].tailscale("set", "--ssh")
     eventually(
         lambda: members[source].peers()[destination].get("sshHostKeys"),
