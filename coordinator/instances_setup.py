@@ -101,8 +101,10 @@ class _Others:
         self._followed = followed
         self.instances = Instances(store.board, me)
         self.presence = Presence(followed.tailnet, followed.sessions, store.board, me.id)
-        clock = followed.tailnet.clock
-        self.waiting = SharedWaiting(store.board, followed.logins, followed.checks, clock)
+        tailnet = followed.tailnet
+        self.waiting = SharedWaiting(
+            store.board, followed.logins, followed.checks, tailnet.clock, tailnet.catch_up
+        )
         self.instances.on_change(self._changed)
 
     def heard(self) -> Mapping[str, Callable[[str], None]]:

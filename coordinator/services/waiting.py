@@ -7,7 +7,7 @@ another one. So what waits is told to all, and what was decided goes back.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -56,9 +56,20 @@ class WaitingBoard(Protocol):
 
 
 class SharedWaiting:
-    """Tells what waits here, adopts what waits elsewhere, and brings decisions to where they are awaited."""
+    """Tells what waits here, adopts what waits elsewhere, and brings decisions to where they are awaited.
 
-    def __init__(self, board: WaitingBoard, logins: PendingLogins, checks: SSHChecks, clock: Clock) -> None:
+    `catch_up` takes over what other instances have stored.
+    """
+
+    def __init__(
+        self,
+        board: WaitingBoard,
+        logins: PendingLogins,
+        checks: SSHChecks,
+        clock: Clock,
+        catch_up: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._catch_up = catch_up
         self._board = board
         self._logins = logins
         self._checks = checks
@@ -94,8 +105,13 @@ class SharedWaiting:
         new, decided = await self._board.waiting(self._known)
         for each in new:
             self._adopt(each)
-        for waiting_id, decision in decided.items():
-            kind = self._known.get(waiting_id)
+        fresh = [(kind, each) for each in decided if (kind := self._known.get(each)) is not None]
+        if fresh:
+            # What was decided is stored already, and whoever is woken has to find it here.
+            await self._catch_up()
+        for kind, waiting_id in fresh:
+            self._known.pop(waiting_id, None)
+            decision = decided[waiting_id]
             if kind == "login":
                 self._logins.decided_elsewhere(waiting_id, admitted=decision)
             elif kind == "ssh":

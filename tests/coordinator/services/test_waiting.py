@@ -67,7 +67,7 @@ async def crowd(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Crowd]:
 
             logins = PendingLogins("http://s/", made.clock, random_hex)
             checks = SSHChecks(tailnet, "http://s/", random_hex)
-            shared = SharedWaiting(made.board, logins, checks, made.clock)
+            shared = SharedWaiting(made.board, logins, checks, made.clock, tailnet.catch_up)
             shared.start()
             stack.push_async_callback(shared.close)
             made.all.append(One(logins, checks, shared))
@@ -97,6 +97,20 @@ async def test_a_login_is_decided_at_another_instance(crowd: Crowd, admitted: bo
     for one in crowd.all:
         with pytest.raises(NotFoundError):
             one.logins.get(login_id)
+
+
+async def test_who_is_woken_finds_what_was_stored_with_the_decision(crowd: Crowd) -> None:
+    a, b = crowd.all
+    login_id = begin(a)
+    waiting = asyncio.create_task(a.logins.wait(f"http://s/register/{login_id}", machine_key(1), node_key(1)))
+    await crowd.until(lambda: login_id in crowd.board.held)
+    await b.shared.look()
+    tailnets = [one.checks._tailnet for one in (a, b)]
+    await tailnets[1].execute(lambda directory: directory.put_user(make_user(7)))
+    assert 7 not in tailnets[0].snapshot.users
+    b.logins.approved(login_id)
+    await crowd.until(waiting.done)
+    assert 7 in tailnets[0].snapshot.users, "else the machine would be given another page"
 
 
 async def test_the_same_machine_gets_the_same_page_everywhere(crowd: Crowd) -> None:
