@@ -32,7 +32,7 @@ from coordinator.gateway.state import new_private_key
 from coordinator.wireguard.wire import Rule, WishedInterface, WishedPeer
 from tests.support.child_process import ChildProcess
 from tests.support.fake_gateway_server import TOKEN, FakeGatewayServer
-from tests.support.prerequisites import missing_here
+from tests.support.prerequisites import missing_here, require
 from tests.support.underlay import Bridge, Host
 from tests.support.waiting import eventually
 
@@ -436,9 +436,11 @@ def run(*command: str, stdin: str = "") -> str:
 
 @contextmanager
 def opened() -> Iterator[WireguardLab]:
-    """A lab with the program running and one interface wished."""
+    """A lab with the program running and one interface wished; its log is shown at the end."""
+    require(missing_for_wireguard(), "tests of WireGuard gateways")
     with WireguardLab() as lab:
         lab.server.wish(interfaces=(lab.interface(),))
         lab.start()
         lab.gateway_key()
         yield lab
+        print(lab.program.log_tail())
