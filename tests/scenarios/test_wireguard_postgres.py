@@ -258,12 +258,7 @@ async def test_a_database_that_drops_connections_meanwhile(server: Server, clust
     """Whoever got no answer asks again; in the end everybody has one address, and none is lost."""
     await gateway(server, "one", "10.90.0.0/25")
     database = yaml.safe_load(server.config_path.read_text())["database"]["postgres"]["name"]
-    # The lock of the one that serves is left alone: without it, it would begin again as a standby.
-    drop = (
-        f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}' "
-        "AND pid NOT IN "
-        "(SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND objid <> 7209412)"
-    )
+    drop = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}'"
     bodies = [wanted(number) for number in range(125)]
     known: dict[str, Any] = {}
     statuses: Counter[int] = Counter()
